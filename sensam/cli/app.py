@@ -1,0 +1,45 @@
+"""The command line: one file per command, imported only when it runs."""
+
+import sys
+
+import typer
+
+from sensam.errors import SensamError
+from sensam.version import __version__
+
+app = typer.Typer(
+    name="sensam",
+    help="Segment Anything, for every sensor.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sensam {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version and stop."
+    ),
+) -> None:
+    """Segment Anything, for every sensor."""
+
+
+def main() -> None:
+    """Run a command; a user's mistake becomes one line on stderr and exit code 2."""
+    try:
+        app()
+    except SensamError as mistake:
+        typer.echo(f"error: {mistake}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Segment Anything, once: encoder, prompts, masks, weights."""
