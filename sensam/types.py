@@ -43,7 +43,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """N prompts on one image, in pixels of that image (x to the right, y down, centres at .5).
+    """N prompts, in pixels of the image as it was encoded: x to the right, y down, (0, 0) the first pixel.
 
     A prompt is P points with labels (1 foreground, 0 background, -10 padding), or a box, or a low-resolution mask,
     or any of them together.
