@@ -5,9 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def attend_explicit(
-    query_BRTd: Tensor, key_BRTd: Tensor, value_BRTd: Tensor, rows: Tensor, columns: Tensor
-) -> Tensor:
+def attend_explicit(query_BRTd: Tensor, key_BRTd: Tensor, value_BRTd: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """The definition: every score with its bias in memory. The reference for all other paths.
 
     `rows` is B x R x T x h: what a query adds for a key in each row; `columns` is B x R x T x w.
@@ -17,9 +15,7 @@ def attend_explicit(
     return (scores + bias).softmax(-1) @ value_BRTd
 
 
-def attend_fused(
-    query_BRTd: Tensor, key_BRTd: Tensor, value_BRTd: Tensor, rows: Tensor, columns: Tensor
-) -> Tensor:
+def attend_fused(query_BRTd: Tensor, key_BRTd: Tensor, value_BRTd: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """The bias as part of the dot product, so that a fused kernel needs no score matrix.
 
     A query's bias for a key in row i, column j is rows[i] + columns[j]: the dot product of [rows, columns] with the

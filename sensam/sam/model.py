@@ -64,20 +64,14 @@ class Sam(nn.Module):
         embedding: Tensor = self.vision_encoder(image_BCHW)
         return embedding
 
-    def decode(
-        self, embedding_BEhw: Tensor, prompts: Prompts, *, multimask: bool = True
-    ) -> tuple[Tensor, Tensor]:
+    def decode(self, embedding_BEhw: Tensor, prompts: Prompts, *, multimask: bool = True) -> tuple[Tensor, Tensor]:
         """Mask logits N x M x 4h x 4w and predicted IoU N x M; M is 3, or 1 without `multimask`.
 
         With a batch of B images the N prompts belong to them in order, N / B each.
         """
         if len(prompts) % len(embedding_BEhw):
-            raise InputError(
-                f"{len(prompts)} prompts cannot be shared evenly by {len(embedding_BEhw)} images."
-            )
-        if (
-            prompts.masks_N1HW is not None
-        ):  # transformers takes one mask an image: give every prompt its own image
+            raise InputError(f"{len(prompts)} prompts cannot be shared evenly by {len(embedding_BEhw)} images.")
+        if prompts.masks_N1HW is not None:  # transformers takes one mask an image: give every prompt its own image
             embedding_BEhw = embedding_BEhw.repeat_interleave(len(prompts) // len(embedding_BEhw), 0)
         sparse_BNPE, dense_BEhw = self._embed(embedding_BEhw, prompts)
         logits_BNMhw, quality_BNM = self.mask_decoder(
