@@ -1,23 +1,33 @@
 """Pixels that travel with what is needed to trust them: valid mask, band names, place on Earth."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sensam.errors import InputError
 
+Window = tuple[int, int, int, int]  # row, column, height, width in pixels of the whole scene
+Scaling = tuple[float, float]  # scale and offset: physical value = stored number * scale + offset
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Raster:
-    """An image in physical units. Where `valid` is False the pixel's value means nothing, whatever it holds."""
+    """An image and which of its numbers mean something. Where `valid` is False the value means nothing.
+
+    A reader returns stored numbers (`is_decoded` False) and what the file states about their scaling;
+    `Sensor.decode` turns them into physical units, once.
+    """
 
     pixels_CHW: NDArray[np.float32]
     valid_CHW: NDArray[np.bool_]
     bands: tuple[str, ...]
     crs: Any = None  # rasterio.crs.CRS, or None when the image has no place on Earth
     transform: Any = None  # affine.Affine from (column, row) to (x, y), or None
+    is_decoded: bool = True  # False as read from a file: a sensor has yet to apply scale, offset and nodata
+    scaling: tuple[Scaling | None, ...] = ()  # what the file itself states per band, while not decoded
 
     def __post_init__(self) -> None:
         shape = self.pixels_CHW.shape
@@ -35,3 +45,37 @@ class Raster:
     def valid_HW(self) -> NDArray[np.bool_]:
         """Pixels where every band is valid."""
         return np.asarray(self.valid_CHW.all(axis=0))
+
+    def renamed(self, bands: Sequence[str]) -> Self:
+        """The same pixels under other band names."""
+        return replace(self, bands=tuple(bands))
+
+    def with_pixels(self, pixels_CHW: NDArray[np.float32], valid_CHW: NDArray[np.bool_], *, is_decoded: bool) -> Self:
+        """Other numbers for the same bands and the same ground."""
+        scaling = () if is_decoded else self.scaling
+        return replace(self, pixels_CHW=pixels_CHW, valid_CHW=valid_CHW, is_decoded=is_decoded, scaling=scaling)
+
+
+@dataclass(frozen=True, slots=True)
+class RasterInfo:
+    """What a file says about its bands and its place, known without reading a pixel."""
+
+    name: str  # the file, as messages call it
+    bands: tuple[str, ...]
+    height: int
+    width: int
+    dtype: str
+    crs: Any = None
+    transform: Any = None
+    wavelengths_nm: tuple[float | None, ...] = ()
+    nodata: tuple[float | None, ...] = ()
+    descriptions: tuple[str, ...] = ()  # as the file has them, "" where it has none
+    units: tuple[str, ...] = ()
+    scaling: tuple[Scaling | None, ...] = ()
+    has_names: bool = False  # False where `bands` only counts: band_0, band_1, ...
+    has_alpha: bool = False  # an alpha plane, used as valid mask and not counted among the bands
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.height, self.width
