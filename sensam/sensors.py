@@ -168,6 +168,8 @@ class Sensor(BaseModel):
         if len(set(near)) == 3:
             return near[0], near[1], near[2]
         last = len(self.bands) - 1
+        if None in lengths or last < 2:
+            return 0, min(1, last), min(2, last) if last > 1 else 0
         order = sorted(range(last + 1), key=lambda position: lengths[position] or 0.0)
         return order[last], order[last // 2], order[0]
 
@@ -277,9 +279,8 @@ def hyperspectral(count: int, wavelengths_nm: Sequence[float] | None = None) -> 
     """A sensor of many narrow bands, shown in natural colours where the wavelengths are known and reach them."""
     if wavelengths_nm is not None and len(wavelengths_nm) != count:
         raise SettingsError(f"{count} bands need {count} wavelengths, found {len(wavelengths_nm)}.")
-    bands: list[dict[str, Any]] = [{"name": f"band_{position}"} for position in range(count)]
-    for band, length in zip(bands, wavelengths_nm or [None] * count, strict=True):
-        band["wavelength_nm"] = length
+    lengths: Sequence[float | None] = wavelengths_nm if wavelengths_nm is not None else [None] * count
+    bands = [{"name": f"band_{position}", "wavelength_nm": length} for position, length in enumerate(lengths)]
     return Sensor.from_dict(
         {"name": f"hyperspectral-{count}", "title": f"Hyperspectral, {count} narrow bands", "bands": bands},
         where=f"hyperspectral-{count}",
