@@ -1,0 +1,86 @@
+"""What nano is asked: batches of scenes with regions, a click in each and a loose box around it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.random import Generator, default_rng
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from sensam.sam.nano.scenes import make_scene
+
+# SAM's own constants: the mean and spread of its training images, in 8-bit RGB.
+PIXEL_MEAN = (123.675, 116.28, 103.53)
+PIXEL_STD = (58.395, 57.12, 57.375)
+
+# Mostly the trained size, sometimes others of about as many pixels a batch, so that nano serves any size.
+_SIZES = ((128, 128), (96, 96), (128, 192), (192, 128), (160, 160), (192, 192), (256, 256))
+_SIZE_CHANCES = (0.7, 0.05, 0.05, 0.05, 0.06, 0.06, 0.03)
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One step's batch. The N regions belong to the B images in order, N / B each."""
+
+    image_B3HW: Tensor
+    target_NHW: Tensor
+    click_N2: Tensor
+    box_N4: Tensor
+
+
+class Lessons(Dataset[Lesson]):
+    """Lesson `step` as a pure function of (seed, step), so that a resumed run sees what it would have seen."""
+
+    def __init__(self, seed: int, batch: int, regions: int, steps: int) -> None:
+        self.seed, self.batch, self.regions, self.steps = seed, batch, regions, steps
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> Lesson:
+        rng = default_rng((self.seed, step))
+        size = _SIZES[rng.choice(len(_SIZES), p=_SIZE_CHANCES)]
+        count = max(1, round(self.batch * 128 * 128 / (size[0] * size[1])))
+        images, targets, clicks, boxes = [], [], [], []
+        for row in range(count):
+            scene = make_scene(self.seed, step * self.batch + row, size)
+            area = scene.regions_NHW.sum((1, 2))
+            chance = area**0.3 / (area**0.3).sum()
+            for pick in rng.choice(len(area), self.regions, p=chance):
+                mask = scene.regions_NHW[pick]
+                targets.append(mask)
+                clicks.append(click_inside(rng, mask))
+                boxes.append(loose_box(rng, mask))
+            images.append(scene.image_HW3)
+        return Lesson(
+            standardise(np.stack(images)),
+            torch.from_numpy(np.stack(targets)),
+            torch.from_numpy(np.stack(clicks)),
+            torch.from_numpy(np.stack(boxes)),
+        )
+
+
+def standardise(image_BHW3: NDArray[np.uint8]) -> Tensor:
+    """8-bit RGB as SAM wants it."""
+    pixels = torch.from_numpy(image_BHW3).permute(0, 3, 1, 2).float()
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
+    return (pixels - mean) / std
+
+
+def click_inside(rng: Generator, mask_HW: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Any pixel of the region, as x and y."""
+    rows, columns = np.nonzero(mask_HW)
+    pick = rng.integers(len(rows))
+    return np.array([columns[pick], rows[pick]], np.float32)
+
+
+def loose_box(rng: Generator, mask_HW: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The region's box, each side moved by up to a tenth of its length, as a hand would draw it."""
+    rows, columns = np.nonzero(mask_HW.any(1))[0], np.nonzero(mask_HW.any(0))[0]
+    box = np.array([columns[0], rows[0], columns[-1], rows[-1]], np.float32)
+    reach = np.tile(box[2:] - box[:2], 2)
+    loose = box + rng.normal(0, 0.1, 4).clip(-0.2, 0.2) * reach
+    limit = np.tile(np.array(mask_HW.shape[::-1], np.float32) - 1, 2)
+    return loose.clip(0, limit).astype(np.float32)

@@ -1,0 +1,83 @@
+"""SAM's way of learning: focal and dice loss on the best of three masks, and an honest guess of its own quality."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sensam.sam.model import Sam
+from sensam.sam.nano.lessons import Lesson
+from sensam.types import Prompts
+
+# How often each kind of question is asked: one click with three answers, a box, one click with one answer, and a
+# second click on what the first answer got wrong.
+_KINDS = ("click", "box", "single", "corrected")
+_CHANCES = (0.5, 0.2, 0.1, 0.2)
+
+
+def ask_and_grade(sam: Sam, lesson: Lesson, step_seed: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """One question about every region; the loss, and the mean IoU of the answers by kind of question."""
+    dice = torch.Generator().manual_seed(step_seed)
+    kind = _KINDS[int(torch.multinomial(torch.tensor(_CHANCES), 1, generator=dice))]
+    embedding = sam.encode(lesson.image_B3HW)
+    target_Nhw = _shrink(lesson.target_NHW, sam.anatomy.patch // 4)
+    ones = torch.ones_like(lesson.click_N2[:, :1])
+    click = Prompts(points_NP2=lesson.click_N2[:, None], labels_NP=ones)
+    if kind == "box":
+        click = Prompts(boxes_N4=lesson.box_N4)
+    elif kind == "corrected":
+        with torch.no_grad():
+            logits, quality = sam.decode(embedding.detach(), click)
+            first = logits[torch.arange(len(quality)), quality.argmax(1)].float()
+        click = _correct(sam, click, first, target_Nhw, dice)
+    logits, quality = sam.decode(embedding, click, multimask=kind == "click")
+    loss, iou = grade(logits.float(), quality.float(), target_Nhw)
+    return loss, {"loss": loss.detach(), f"{kind}_iou": iou}
+
+
+def grade(logits_NMhw: Tensor, quality_NM: Tensor, target_Nhw: Tensor) -> tuple[Tensor, Tensor]:
+    """Loss of the best mask of each prompt plus the error of all quality guesses; mean IoU of the mask guessed best."""
+    target = target_Nhw[:, None].expand_as(logits_NMhw)
+    per_mask_NM = 20 * _focal(logits_NMhw, target) + _dice(logits_NMhw, target)
+    with torch.no_grad():
+        found = logits_NMhw > 0
+        truth = target > 0.5
+        iou_NM = (found & truth).sum((2, 3)) / (found | truth).sum((2, 3)).clamp(min=1)
+    loss = per_mask_NM.min(1).values.mean() + F.mse_loss(quality_NM, iou_NM)
+    return loss, iou_NM.gather(1, quality_NM.argmax(1, keepdim=True)).mean()
+
+
+def _focal(logits: Tensor, target: Tensor) -> Tensor:
+    entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    probability = logits.sigmoid()
+    surprise = (probability - target).abs()  # one minus the probability of the truth, for targets of 0 and 1
+    weight = 0.25 * target + 0.75 * (1 - target)
+    return (weight * surprise.square() * entropy).mean((2, 3))
+
+
+def _dice(logits: Tensor, target: Tensor) -> Tensor:
+    probability = logits.sigmoid()
+    overlap = (probability * target).sum((2, 3))
+    return 1 - (2 * overlap + 1) / (probability.sum((2, 3)) + target.sum((2, 3)) + 1)
+
+
+def _shrink(mask_NHW: Tensor, factor: int) -> Tensor:
+    """The mask at the decoder's resolution: a cell belongs when half of it does."""
+    share = F.avg_pool2d(mask_NHW[:, None].float(), factor)[:, 0]
+    return (share >= 0.5).float()
+
+
+def _correct(sam: Sam, click: Prompts, logits_Nhw: Tensor, target_Nhw: Tensor, dice: torch.Generator) -> Prompts:
+    """A second click on a random wrong cell of the first answer, with that answer as a mask prompt."""
+    wrong = (logits_Nhw > 0) != (target_Nhw > 0.5)
+    lottery = torch.rand(wrong.shape, generator=dice).to(wrong.device)
+    cell = torch.where(wrong, lottery + 1, lottery).flatten(1).argmax(1)  # any cell where nothing is wrong
+    h, w = target_Nhw.shape[1:]
+    place = torch.stack([cell % w, cell // w], -1).float() * (sam.anatomy.patch // 4) + 0.5
+    label = target_Nhw.flatten(1).gather(1, cell[:, None])
+    assert click.points_NP2 is not None
+    assert click.labels_NP is not None
+    return Prompts(
+        points_NP2=torch.cat([click.points_NP2, place[:, None]], 1),
+        labels_NP=torch.cat([click.labels_NP, label], 1),
+        masks_N1HW=logits_Nhw[:, None].clamp(-32, 32),
+    )

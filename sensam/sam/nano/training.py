@@ -1,0 +1,148 @@
+"""Teach nano from nothing on generated scenes: clicks and boxes to masks, resumable to the same weights."""
+
+import csv
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.optim import AdamW, Optimizer
+from torch.utils.data import DataLoader
+
+from sensam.errors import InputError
+from sensam.sam.model import Sam, build_sam
+from sensam.sam.nano.lessons import Lesson, Lessons
+from sensam.sam.nano.objective import ask_and_grade
+
+Report = Callable[[dict[str, float]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that decides the weights. The rate warms up, stays, and falls to zero over the last part of the run."""
+
+    steps: int = 8000
+    batch: int = 16  # images of 128 x 128 a step, or as many pixels at another size
+    regions: int = 8  # asked in each image
+    rate: float = 1e-3
+    warm_up: int = 200
+    fall: float = 0.3  # share of the run over which the rate falls
+    weight_decay: float = 0.05
+    clip: float = 1.0
+    seed: int = 0
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of a step."""
+        left = (self.steps - step) / (self.fall * self.steps)
+        return self.rate * min((step + 1) / self.warm_up, 1.0, left)
+
+
+def train(recipe: Recipe, folder: Path, *, save_every: int = 200, report: Report | None = None) -> Sam:
+    """Train to the end of the recipe, going on from `folder` when an earlier run was stopped."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(recipe.seed)
+    sam = build_sam("nano")
+    optimiser = _optimiser(sam, recipe)
+    done = _resume(folder, recipe, sam, optimiser)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    sam.to(device).train()
+    started, marks = time.perf_counter(), _Marks()
+    for step, lesson in zip(range(done, recipe.steps), _lessons(recipe, done), strict=True):
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.rate_at(step)
+        with torch.autocast(device.type, torch.bfloat16):
+            loss, grades = ask_and_grade(sam, _to(lesson, device), step_seed=recipe.seed * 1_000_003 + step)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(sam.parameters(), recipe.clip)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        marks.add(grades)
+        if (step + 1) % save_every == 0 or step + 1 == recipe.steps:
+            row = {"step": step + 1, "rate": recipe.rate_at(step), **marks.means()}
+            row["seconds_a_step"] = (time.perf_counter() - started) / (step + 1 - done)
+            _log(folder, row)
+            _save(folder, recipe, sam, optimiser, step + 1)
+            if report:
+                report(row)
+    return sam.eval()
+
+
+def _lessons(recipe: Recipe, start: int) -> Iterator[Lesson]:
+    dataset = Lessons(recipe.seed, recipe.batch, recipe.regions, recipe.steps)
+    workers = min(4, max(1, (os.cpu_count() or 2) // 2))
+    order = range(start, recipe.steps)
+    return iter(DataLoader(dataset, batch_size=None, sampler=order, num_workers=workers, prefetch_factor=4))
+
+
+def _to(lesson: Lesson, device: torch.device) -> Lesson:
+    return Lesson(*(part.to(device) for part in (lesson.image_B3HW, lesson.target_NHW, lesson.click_N2, lesson.box_N4)))
+
+
+def _optimiser(sam: Sam, recipe: Recipe) -> Optimizer:
+    """AdamW that decays matrices only: norms, biases, embeddings and positions keep their size."""
+    decayed, kept = [], []
+    for name, parameter in sam.named_parameters():
+        is_matrix = parameter.ndim > 1 and not any(word in name for word in ("pos", "embed.", "token", "shared"))
+        (decayed if is_matrix else kept).append(parameter)
+    groups = [{"params": decayed}, {"params": kept, "weight_decay": 0.0}]
+    return AdamW(groups, lr=recipe.rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98))
+
+
+def _save(folder: Path, recipe: Recipe, sam: Sam, optimiser: Optimizer, step: int) -> None:
+    state = {"recipe": asdict(recipe), "sam": sam.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
+    unfinished = folder / "last.pt.part"
+    torch.save(state, unfinished)
+    unfinished.replace(folder / "last.pt")
+
+
+def _resume(folder: Path, recipe: Recipe, sam: Sam, optimiser: Optimizer) -> int:
+    """Load the last checkpoint; the number of steps it has done."""
+    path = folder / "last.pt"
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    theirs, ours = state["recipe"], asdict(recipe)
+    # The number of steps only says when the rate starts to fall, so a run that is still level may be given another.
+    level = state["step"] <= (1 - recipe.fall) * min(theirs["steps"], recipe.steps)
+    differing = [key for key in ours if ours[key] != theirs[key] and not (key == "steps" and level)]
+    if differing:
+        raise InputError(
+            f"{folder} holds a run with another recipe ({', '.join(f'{k}={theirs[k]}' for k in differing)}). "
+            "Choose another folder, or the same recipe."
+        )
+    sam.load_state_dict(state["sam"])
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["step"])
+
+
+def _log(folder: Path, row: dict[str, float]) -> None:
+    path = folder / "curve.csv"
+    new = not path.exists()
+    with path.open("a", newline="") as stream:
+        writer = csv.DictWriter(stream, row)
+        if new:
+            writer.writeheader()
+        writer.writerow({key: f"{value:.6g}" for key, value in row.items()})
+
+
+class _Marks:
+    """Running means of what the loss reports."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, grades: dict[str, Tensor]) -> None:
+        for name, value in grades.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(value)
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def means(self) -> dict[str, float]:
+        """The means since the last call. Kinds of question that were not asked are NaN, so that columns stay."""
+        names = ("loss", "click_iou", "box_iou", "single_iou", "corrected_iou")
+        row = {name: self.sums.get(name, float("nan")) / self.counts.get(name, 1) for name in names}
+        self.sums, self.counts = {}, {}
+        return row
