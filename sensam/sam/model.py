@@ -11,6 +11,7 @@ from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPositionalEm
 from sensam.errors import InputError
 from sensam.sam.anatomy import Anatomy, anatomy
 from sensam.sam.encoder import ImageEncoder
+from sensam.sam.report import LoadReport
 from sensam.types import Prompts
 
 _LOGITS_A_TOKEN = 4  # the decoder's logits, and mask prompts, along each side of a token
@@ -54,6 +55,7 @@ class Sam(nn.Module):
     def __init__(self, anatomy: Anatomy) -> None:
         super().__init__()
         self.anatomy = anatomy
+        self.loaded: LoadReport | None = None  # where the weights came from; None while they are all random
         config = transformers_config(anatomy)
         self.vision_encoder = ImageEncoder(anatomy)
         self.shared_image_embedding = _random_code(config.vision_config)
