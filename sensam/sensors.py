@@ -16,7 +16,7 @@ from sensam.errors import InputError, SettingsError, unknown
 
 Geometry = Literal["nadir", "perspective", "equirectangular"]
 STORED_NUMBERS = "DN"  # the unit of a band whose stored numbers are meant as they are
-RED_GREEN_BLUE_NM = (640.0, 550.0, 460.0)
+RED_GREEN_BLUE_NM = (650.0, 560.0, 470.0)
 VISIBLE_REACH_NM = 60.0  # a band farther than this from a colour does not look like it
 
 
@@ -327,8 +327,10 @@ def _name_of(band: Any, where: str) -> str:
 
 def _explain(error: ValidationError) -> str:
     """What pydantic found, in one line, with the place of each mistake."""
+    problems = error.errors()
+    causes = [problem for problem in problems if problem["type"] != "too_short"]  # bands count as none when one is bad
     lines = []
-    for problem in error.errors():
+    for problem in causes or problems:
         place = ".".join(str(part) for part in problem["loc"])
         text = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":

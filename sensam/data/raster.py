@@ -13,6 +13,15 @@ Window = tuple[int, int, int, int]  # row, column, height, width in pixels of th
 Scaling = tuple[float, float]  # scale and offset: physical value = stored number * scale + offset
 
 
+def shifted(transform: Any, window: Window) -> Any:
+    """Where a window of a scene lies: the scene's transform, moved to the window's first pixel."""
+    if transform is None:
+        return None
+    a, b, c, d, e, f = tuple(transform)[:6]
+    row, col, _, _ = window
+    return type(transform)(a, b, c + a * col + b * row, d, e, f + d * col + e * row)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Raster:
     """An image and which of its numbers mean something. Where `valid` is False the value means nothing.
@@ -64,7 +73,7 @@ class RasterInfo:
     bands: tuple[str, ...]
     height: int
     width: int
-    dtype: str
+    dtypes: tuple[str, ...]
     crs: Any = None
     transform: Any = None
     wavelengths_nm: tuple[float | None, ...] = ()
@@ -72,8 +81,13 @@ class RasterInfo:
     descriptions: tuple[str, ...] = ()  # as the file has them, "" where it has none
     units: tuple[str, ...] = ()
     scaling: tuple[Scaling | None, ...] = ()
-    has_names: bool = False  # False where `bands` only counts: band_0, band_1, ...
+    has_names: bool = False  # False where the file gives no names: `bands` then counts, or repeats colours
     has_alpha: bool = False  # an alpha plane, used as valid mask and not counted among the bands
+
+    @property
+    def dtype(self) -> str:
+        """The type the numbers are stored in, or all of them where bands differ."""
+        return ", ".join(dict.fromkeys(self.dtypes))
 
     @property
     def size(self) -> tuple[int, int]:
