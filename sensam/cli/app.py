@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from sensam.cli.sensors import sensors
 from sensam.errors import SensamError
 from sensam.version import __version__
 
@@ -30,6 +31,9 @@ def _options(
     ),
 ) -> None:
     """Segment Anything, for every sensor."""
+
+
+app.command()(sensors)
 
 
 def main() -> None:
