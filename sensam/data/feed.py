@@ -1,0 +1,115 @@
+"""One window of one sample as stored, with its validity and the straight line that will normalise it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensam.data.dataset import Dataset
+from sensam.data.native import Planes, plain_planes, read_planes
+from sensam.data.pairing import Item
+from sensam.data.raster import Scaling, Window
+from sensam.sensors import Band
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """normalised = stored * gain + bias, wherever valid. Integers stay integers: four times less to move about."""
+
+    stored_CHW: NDArray[Any]
+    valid_CHW: NDArray[np.bool_] | None  # None where everything is valid
+    gain_C: NDArray[np.float64]
+    bias_C: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """Which integers of a type are valid numbers of a band: those from low to high, but for a few."""
+
+    low: int
+    high: int
+    holes: tuple[int, ...]
+
+    def judge(self, stored_HW: NDArray[Any]) -> NDArray[np.bool_] | None:
+        """Validity of every pixel, None where all are valid; most often two reductions settle it."""
+        low, high = int(stored_HW.min()), int(stored_HW.max())
+        inside = self.low <= low and high <= self.high
+        holes = [hole for hole in self.holes if low <= hole <= high]
+        if inside and not holes:
+            return None
+        valid_HW = np.ones(stored_HW.shape, bool) if inside else (stored_HW >= self.low) & (stored_HW <= self.high)
+        for hole in holes:
+            valid_HW &= stored_HW != hole
+        return valid_HW
+
+
+class Feed:
+    """Portions of a data set's samples."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self._acceptance: dict[tuple[str, Planes], list[Acceptance]] = {}
+
+    def portion(self, item: Item, window: Window | None) -> Portion:
+        """One window; rows and columns count from the sample's part of the scene."""
+        planes = self._planes(item)
+        if planes is None:
+            return self._careful(item, window)
+        stored_CHW = read_planes(item.images[0], planes, self.dataset.within(item, window))
+        accepted = self._accepted(stored_CHW.dtype.name, planes)
+        judged = [each.judge(plane_HW) for each, plane_HW in zip(accepted, stored_CHW, strict=True)]
+        valid_CHW = None
+        if any(plane is not None for plane in judged):
+            whole = np.ones(stored_CHW.shape[1:], bool)
+            valid_CHW = np.stack([whole if plane is None else plane for plane in judged])
+        return Portion(stored_CHW, valid_CHW, *self._line(planes.scaling))
+
+    def _planes(self, item: Item) -> Planes | None:
+        """The fast path, for samples that lie in one file of small integers."""
+        source = self.dataset.source(item)
+        files, *others = self.dataset.spec.images.values()
+        if others or files.unpack or files.variable or files.axes:
+            return None
+        return plain_planes(item.images[0], source.planes)
+
+    def _accepted(self, dtype: str, planes: Planes) -> list[Acceptance]:
+        if (dtype, planes) not in self._acceptance:
+            facts = zip(self.dataset.sensor.bands, planes.nodata, planes.scaling, strict=True)
+            found = [accepted_integers(band, dtype, nodata, stated) for band, nodata, stated in facts]
+            self._acceptance[dtype, planes] = found
+        return self._acceptance[dtype, planes]
+
+    def _careful(self, item: Item, window: Window | None) -> Portion:
+        """Floats, masks and several instruments: read and decoded as everywhere else."""
+        decoded = self.dataset.sensor.decode(self.dataset.read(item, window))
+        valid_CHW = None if decoded.valid_CHW.all() else decoded.valid_CHW
+        mean_C, std_C = self._statistics
+        return Portion(decoded.pixels_CHW, valid_CHW, 1 / std_C, -mean_C / std_C)
+
+    def _line(self, stated: tuple[Scaling | None, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        bands = self.dataset.sensor.bands
+        packing = np.array([band.scaling(entry) for band, entry in zip(bands, stated, strict=True)], np.float64)
+        mean_C, std_C = self._statistics
+        return packing[:, 0] / std_C, (packing[:, 1] - mean_C) / std_C
+
+    @cached_property
+    def _statistics(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        mean_C, std_C = self.dataset.sensor.statistics
+        return mean_C.astype(np.float64), std_C.astype(np.float64)
+
+
+def accepted_integers(band: Band, dtype: str, nodata: float | None, stated: Scaling | None) -> Acceptance:
+    """Found by asking the band about every number of the type, so that it cannot differ from `Band.decode`."""
+    limits = np.iinfo(dtype)
+    every = np.arange(limits.min, limits.max + 1, dtype=np.int64)
+    _, valid = band.decode(every.astype(np.float32), np.ones(every.shape, bool), stated)
+    if nodata is not None:
+        valid &= every != nodata
+    good = every[valid]
+    if not good.size:
+        return Acceptance(1, 0, ())
+    low, high = int(good[0]), int(good[-1])
+    holes = every[~valid & (every > low) & (every < high)]
+    return Acceptance(low, high, tuple(holes.tolist()))

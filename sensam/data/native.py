@@ -1,0 +1,116 @@
+"""Windows in the file's own integers, through files kept open: the loader's fast path, equal to `open_raster`."""
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from warnings import catch_warnings, simplefilter
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window as GdalWindow
+
+from sensam.data.raster import Scaling, Window
+from sensam.data.sources import describe_once
+from sensam.errors import InputError
+
+SMALL_INTEGERS = {"uint8", "int8", "uint16", "int16"}
+MOST_OPEN = 64  # files per process; scenes profit, tiles come and go
+ARRAY_SUFFIXES = {".npy", ".npz", ".mat", ".h5", ".hdf5", ".he5", ".nc", ".nc4"}
+
+_open: OrderedDict[str, Any] = OrderedDict()
+_owner = os.getpid()
+
+
+@contextmanager
+def kept_open(path: Path) -> Iterator[Any]:
+    """The file as a rasterio dataset, opened once per process; a worker process opens its own."""
+    global _owner
+    if _owner != os.getpid():
+        _open.clear()
+        _owner = os.getpid()
+    name = str(path)
+    try:
+        if name not in _open:
+            with catch_warnings():
+                simplefilter("ignore", NotGeoreferencedWarning)
+                _open[name] = rasterio.open(name)
+            if len(_open) > MOST_OPEN:
+                _open.popitem(last=False)[1].close()
+        _open.move_to_end(name)
+        yield _open[name]
+    except RasterioError as error:
+        if name in _open:
+            _open.pop(name).close()
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise InputError(f"{name} cannot be read ({reason}). If it was copied, it may be cut short.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """Planes of a file that can be taken as they lie: small integers, no mask but nodata."""
+
+    positions: tuple[int, ...]  # counted from 0
+    nodata: tuple[float | None, ...]
+    scaling: tuple[Scaling | None, ...]
+    bands_last: bool = False  # of a memory-mapped array
+
+
+@lru_cache(maxsize=1 << 14)
+def plain_planes(path: Path, wanted: tuple[str | int, ...]) -> Planes | None:
+    """How to take the wanted planes directly; None where only the careful reader will do."""
+    info = describe_once(path)
+    positions = tuple(info.bands.index(name) if isinstance(name, str) else name for name in wanted)
+    if set(info.dtypes) - SMALL_INTEGERS or info.has_alpha or len(set(info.dtypes)) != 1:
+        return None
+    if path.suffix.lower() == ".npy":
+        shape = _mapped(path).shape
+        bands_last = len(shape) == 3 and shape == (*info.size, len(info.bands))
+        if not bands_last and shape != (len(info.bands), *info.size):
+            return None
+        return Planes(positions, (None,) * len(positions), (None,) * len(positions), bands_last)
+    if path.suffix.lower() in ARRAY_SUFFIXES or not _has_only_nodata(path, len(info.bands)):
+        return None
+    return Planes(
+        positions,
+        tuple(info.nodata[position] for position in positions),
+        tuple(info.scaling[position] for position in positions),
+    )
+
+
+def read_planes(path: Path, planes: Planes, window: Window | None) -> NDArray[Any]:
+    """Stored integers, bands first."""
+    if path.suffix.lower() == ".npy":
+        return _read_mapped(path, planes, window)
+    area = None if window is None else GdalWindow(window[1], window[0], window[3], window[2])
+    with kept_open(path) as dataset:
+        return np.asarray(dataset.read([position + 1 for position in planes.positions], window=area))
+
+
+def _has_only_nodata(path: Path, bands: int) -> bool:
+    """No palette, no mask band: what GDAL counts as bands is what we count."""
+    with kept_open(path) as dataset:
+        usual = {MaskFlags.all_valid, MaskFlags.nodata}
+        masked = any(set(flags) - usual for flags in dataset.mask_flag_enums)
+        return dataset.count == bands and ColorInterp.palette not in dataset.colorinterp and not masked
+
+
+@lru_cache(maxsize=MOST_OPEN)
+def _mapped(path: Path) -> NDArray[Any]:
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def _read_mapped(path: Path, planes: Planes, window: Window | None) -> NDArray[Any]:
+    array = _mapped(path)
+    row, column, rows, columns = window or (0, 0, 1 << 40, 1 << 40)
+    area = slice(row, row + rows), slice(column, column + columns)
+    if planes.bands_last:
+        return np.ascontiguousarray(np.moveaxis(array[area], -1, 0)[list(planes.positions)])
+    return np.ascontiguousarray(array[(slice(None), *area)][list(planes.positions)])

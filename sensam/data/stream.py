@@ -1,0 +1,176 @@
+"""The samples of a split in a seeded order: each a pure function of (seed, epoch, index), whoever asks for it."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensam.data.augment import Augment, Pose
+from sensam.data.dataset import Dataset
+from sensam.data.feed import Feed
+from sensam.data.pairing import Item
+from sensam.data.raster import Window
+from sensam.data.sample import Sample, assemble_sample, lit, posed, resized
+from sensam.data.windows import draw, lay_out
+from sensam.errors import InputError, SettingsError
+
+DRAWS = 16  # windows tried in one sample before another sample takes its place
+ORDER, PLACE, POSE, LIGHT = range(4)  # separate random numbers, so that one setting does not disturb another
+
+Fit = Literal["crop", "stretch"]
+
+
+class Stream(Protocol):
+    """What a loader needs: samples by epoch and index, and how many an epoch has."""
+
+    epoch: int
+    ignore: int
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, place: int | tuple[int, int]) -> Sample: ...
+
+
+class TrainingStream:
+    """Random windows of scenes, whole tiles or crops of them, augmented, shuffled anew each epoch.
+
+    `stream[index]` is a sample of the stream's own epoch, `stream[epoch, index]` of any. A scene comes as often as
+    windows of `size` fit into it; `length` sets the number of samples of an epoch instead.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: str,
+        *,
+        size: int,
+        seed: int = 0,
+        epoch: int = 0,
+        augment: Augment | None = None,
+        labels: bool = True,
+        length: int | None = None,
+        fit: Fit = "crop",
+    ) -> None:
+        if size < 1 or seed < 0 or (length is not None and length < 1):
+            raise SettingsError(f"size {size} and length {length} must be at least 1, seed {seed} at least 0.")
+        self.dataset, self.split, self.size, self.seed, self.epoch = dataset, split, size, seed, epoch
+        self.augment = augment or Augment.for_geometry(dataset.sensor.geometry)
+        self.labels, self.length, self.fit = labels, length, fit
+        self.items = _items(dataset, split, labels)
+        self.ignore = dataset.ignore
+        self._feed = Feed(dataset)
+        self._order: tuple[tuple[int, int], NDArray[np.int64]] | None = None
+
+    @cached_property
+    def _visits(self) -> NDArray[np.int64]:
+        """Positions of the items, each as often as windows fit into it."""
+        if self.fit == "stretch":
+            return np.arange(len(self.items))
+        sizes = [self.dataset.size(item) for item in self.items]
+        counts = [max(1, round(rows * columns / self.size**2)) for rows, columns in sizes]
+        return np.repeat(np.arange(len(self.items)), counts)
+
+    def __len__(self) -> int:
+        return self.length or len(self._visits)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, place: int | tuple[int, int]) -> Sample:
+        epoch, index = place if isinstance(place, tuple) else (self.epoch, place)
+        if not 0 <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        for neighbour in range(len(self.items)):  # nobody can learn from a window that shows nothing
+            item = self.items[self._visit(epoch, index + neighbour)]
+            for attempt in range(DRAWS):
+                sample = self._draw(item, (epoch, index, neighbour, attempt))
+                if sample is not None:
+                    return sample
+        raise InputError(
+            f"No window of split {self.split} has a valid{' and labelled' if self.labels else ''} pixel. "
+            "`sensam check` shows what is wrong with the files."
+        )
+
+    def _visit(self, epoch: int, index: int) -> int:
+        """Which item comes at this place of an epoch: every visit once before any comes again."""
+        cycle, place = divmod(index, len(self._visits))
+        if self._order is None or self._order[0] != (epoch, cycle):
+            self._order = (epoch, cycle), self._random(ORDER, epoch, cycle, 0, 0).permutation(len(self._visits))
+        return int(self._visits[self._order[1][place]])
+
+    def _random(self, purpose: int, *place: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, purpose, *place))
+
+    def _draw(self, item: Item, place: tuple[int, int, int, int]) -> Sample | None:
+        """One window of an item, changed as its place says; None where it shows nothing."""
+        pose = self.augment.draw_pose(self._random(POSE, *place))
+        window, shape = self._window(item, pose, self._random(PLACE, *place))
+        label_HW = self.dataset.read_label(item, window) if self.labels else None
+        sample = assemble_sample(item.key, self._feed.portion(item, window), label_HW, self.ignore)
+        if not sample.shows_anything(self.ignore):
+            return None
+        if window[3] < self.dataset.size(item)[1]:
+            pose = pose.unrolled()
+        random = self._random(LIGHT, *place)
+        light = self.augment.draw_light(random, len(sample.gain_C))
+        return lit(posed(resized(sample, *shape), pose), light, self.dataset.sensor, random)
+
+    def _window(self, item: Item, pose: Pose, random: np.random.Generator) -> tuple[Window, tuple[int, int]]:
+        """What to read, and the size it becomes."""
+        rows, columns = self.dataset.size(item)
+        if self.fit == "stretch":
+            return (0, 0, rows, columns), (self.size, self.size)
+        wanted = max(1, round(self.size / pose.magnification))
+        window = draw(random, rows, columns, wanted, wanted)
+        return window, (self._magnified(window[2], wanted, pose), self._magnified(window[3], wanted, pose))
+
+    def _magnified(self, side: int, wanted: int, pose: Pose) -> int:
+        return self.size if side == wanted else min(self.size, max(1, round(side * pose.magnification)))
+
+
+class EvaluationStream:
+    """Every pixel of a split exactly once and in order: windows of `size` side by side, or whole images without it."""
+
+    epoch = 0
+
+    def __init__(
+        self, dataset: Dataset, split: str, *, size: int | None = None, labels: bool = True, fit: Fit = "crop"
+    ) -> None:
+        if fit == "stretch" and size is None:
+            raise SettingsError("fit: stretch needs a size to stretch to.")
+        self.dataset, self.split, self.size, self.labels, self.fit = dataset, split, size, labels, fit
+        self.items = _items(dataset, split, labels)
+        self.ignore = dataset.ignore
+        self._feed = Feed(dataset)
+
+    @cached_property
+    def places(self) -> tuple[tuple[Item, Window], ...]:
+        """Which window of which item each sample is."""
+        return tuple((item, window) for item in self.items for window in self._windows(item))
+
+    def _windows(self, item: Item) -> tuple[Window, ...]:
+        rows, columns = self.dataset.size(item)
+        if self.size is None or self.fit == "stretch":
+            return ((0, 0, rows, columns),)
+        return lay_out(rows, columns, self.size)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, place: int | tuple[int, int]) -> Sample:
+        index = place[1] if isinstance(place, tuple) else place
+        item, window = self.places[index]
+        label_HW = self.dataset.read_label(item, window) if self.labels else None
+        sample = assemble_sample(item.key, self._feed.portion(item, window), label_HW, self.ignore)
+        return resized(sample, self.size, self.size) if self.fit == "stretch" and self.size else sample
+
+
+def _items(dataset: Dataset, split: str, labels: bool) -> tuple[Item, ...]:
+    items = dataset.labelled(split) if labels else dataset.items(split)
+    if not items:
+        raise InputError(f"Split {split} of {dataset.name} is empty. `sensam check` shows what was found.")
+    return items

@@ -1,0 +1,39 @@
+"""Windows of a scene: drawn at random for training, laid out side by side for reading everything once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensam.data.raster import Window
+from sensam.errors import InputError
+
+
+def draw(rng: np.random.Generator, height: int, width: int, rows: int, columns: int) -> Window:
+    """A window anywhere in the scene, every place equally likely; the whole side where the scene is smaller."""
+    rows, columns = min(rows, height), min(columns, width)
+    row = int(rng.integers(0, height - rows + 1))
+    column = int(rng.integers(0, width - columns + 1))
+    return row, column, rows, columns
+
+
+def lay_out(height: int, width: int, size: int) -> tuple[Window, ...]:
+    """Windows of `size`, row by row, that hold every pixel exactly once; those at the far edges are smaller."""
+    if size < 1:
+        raise InputError(f"Windows of {size} pixels are too small. Take at least 1.")
+    return tuple(
+        (row, column, min(size, height - row), min(size, width - column))
+        for row in range(0, height, size)
+        for column in range(0, width, size)
+    )
+
+
+def assemble(parts: Sequence[NDArray[Any]], windows: Sequence[Window]) -> NDArray[Any]:
+    """The scene back from what was cut by `lay_out`; rows and columns are the last two axes."""
+    height = max(row + rows for row, _, rows, _ in windows)
+    width = max(column + columns for _, column, _, columns in windows)
+    whole = np.empty((*parts[0].shape[:-2], height, width), parts[0].dtype)
+    for part, (row, column, rows, columns) in zip(parts, windows, strict=True):
+        whole[..., row : row + rows, column : column + columns] = part
+    return whole
