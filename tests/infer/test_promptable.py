@@ -1,0 +1,288 @@
+"""The predictor equals transformers end to end, keeps no state, and says what is wrong with a prompt."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from transformers import SamImageProcessor, SamModel, SamProcessor
+
+import sensam.infer.promptable as promptable
+from sensam.data.raster import Raster
+from sensam.errors import InputError, SettingsError
+from sensam.infer.promptable import Predictor
+from sensam.sam.automatic import AutomaticSettings
+from sensam.sam.model import Sam
+from sensam.sensors import Sensor
+
+Photo = NDArray[np.uint8]
+POINTS = [[[10.0, 12.0], [30.0, 20.0]], [[70.0, 40.0], [5.0, 5.0]]]
+LABELS = [[1, 0], [1, 1]]
+BOXES = [[5.0, 5.0, 40.0, 45.0], [50.5, 1.0, 90.0, 49.0]]
+
+
+@pytest.fixture
+def predictor(sam: Sam, photo: Photo) -> Predictor:
+    ours = Predictor(sam)
+    ours.set_image(photo)
+    return ours
+
+
+def five_bands(**changes: float) -> Sensor:
+    bands = [{"name": f"B{i}", "mean": 10.0 * i, "std": 2.0 + i, **changes} for i in range(5)]
+    return Sensor.from_dict({"name": "five", "bands": bands})
+
+
+def raster(seed: int = 0) -> Raster:
+    pixels = np.random.default_rng(seed).normal(20, 15, (5, 40, 56)).astype(np.float32)
+    return Raster(pixels, np.ones(pixels.shape, np.bool_), tuple(f"B{i}" for i in range(5)))
+
+
+def ask_theirs(model: SamModel, photo: Photo, multimask: bool, **prompts: Any) -> tuple[torch.Tensor, ...]:
+    size = model.config.vision_config.image_size
+    processor = SamProcessor(SamImageProcessor(size={"longest_edge": size}, pad_size={"height": size, "width": size}))
+    masks = prompts.pop("input_masks", None)
+    inputs = processor(images=photo, return_tensors="pt", **{k: [v] for k, v in prompts.items()})
+    sizes = inputs.pop("original_sizes"), inputs.pop("reshaped_input_sizes")
+    floats = {k: v.float() if v.is_floating_point() else v for k, v in inputs.items()}
+    with torch.no_grad():
+        out = model(**floats, input_masks=masks, multimask_output=multimask)
+    native = processor.post_process_masks(out.pred_masks, *sizes, binarize=False)[0]
+    return native, out.iou_scores[0], out.pred_masks[0]
+
+
+@pytest.mark.parametrize("shape", [(50, 90), (90, 50), (64, 64), (33, 20), (150, 101)])
+@pytest.mark.parametrize("multimask", [True, False])
+@pytest.mark.parametrize("kind", ["points", "boxes", "both"])
+def test_equals_transformers(
+    theirs: SamModel, sam: Sam, photo: Photo, shape: tuple[int, int], multimask: bool, kind: str
+) -> None:
+    photo = np.resize(photo, (*shape, 3))
+    scale = np.array([shape[1] / 90, shape[0] / 50])
+    mine: dict[str, Any] = {}
+    other: dict[str, Any] = {}
+    if kind != "boxes":
+        points = (np.array(POINTS) * scale).tolist()
+        mine |= {"points": points, "labels": LABELS}
+        other |= {"input_points": points, "input_labels": LABELS}
+    if kind != "points":
+        mine["boxes"] = (np.array(BOXES) * np.tile(scale, 2)).tolist()
+        other["input_boxes"] = mine["boxes"]
+    native, scores, logits = ask_theirs(theirs, photo, multimask, **other)
+    predictor = Predictor(sam)
+    predictor.set_image(photo)
+    ours = predictor.predict(**mine, multimask=multimask)
+    torch.testing.assert_close(ours.low_res_logits_NMhw, logits, atol=1e-4, rtol=0)
+    torch.testing.assert_close(ours.scores_NM, scores, atol=1e-4, rtol=0)
+    assert ours.masks_NMHW.shape == (2, 3 if multimask else 1, *shape)
+    clear = native.abs() > 1e-4
+    assert clear.float().mean() > 0.99
+    assert torch.equal(ours.masks_NMHW[clear], native[clear] > 0)
+
+
+def test_mask_prompts_equal_transformers(theirs: SamModel, predictor: Predictor, photo: Photo) -> None:
+    first = predictor.predict([30.0, 20.0]).best()
+    native, scores, _ = ask_theirs(
+        theirs, photo, True, input_points=[[[30.0, 20.0]]], input_labels=[[1]], input_masks=first.low_res_logits_NMhw
+    )
+    again = predictor.predict([30.0, 20.0], masks=first.low_res_logits_NMhw)
+    torch.testing.assert_close(again.scores_NM, scores, atol=1e-4, rtol=0)
+    clear = native.abs() > 1e-4
+    assert torch.equal(again.masks_NMHW[clear], native[clear] > 0)
+    assert not torch.equal(again.low_res_logits_NMhw, predictor.predict([30.0, 20.0]).low_res_logits_NMhw)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 64])
+def test_a_batch_of_prompts_equals_single_ones(
+    predictor: Predictor, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promptable, "PROMPTS_AT_ONCE", at_once)
+    points = np.random.default_rng(0).uniform(0, 50, (5, 2, 2))
+    masks = torch.randn(5, 32, 32, generator=torch.Generator().manual_seed(0))
+    together = predictor.predict(points, masks=masks)
+    for index in range(5):
+        alone = predictor.predict(points[index], masks=masks[index])
+        torch.testing.assert_close(together.scores_NM[index], alone.scores_NM[0], atol=1e-4, rtol=0)
+        torch.testing.assert_close(together.low_res_logits_NMhw[index], alone.low_res_logits_NMhw[0], atol=1e-4, rtol=0)
+
+
+def test_the_image_before_leaves_no_trace(sam: Sam, photo: Photo) -> None:
+    used, fresh = Predictor(sam), Predictor(sam)
+    used.set_image(photo[:, ::-1].copy())
+    used.predict([30.0, 20.0])
+    used.set_image(photo)
+    fresh.set_image(photo)
+    assert torch.equal(used.predict([30.0, 20.0]).low_res_logits_NMhw, fresh.predict([30.0, 20.0]).low_res_logits_NMhw)
+
+
+def test_a_refused_image_leaves_none(predictor: Predictor, photo: Photo) -> None:
+    with pytest.raises(InputError):
+        predictor.set_image(photo[..., :2])
+    with pytest.raises(InputError, match="set_image"):
+        predictor.predict([30.0, 20.0])
+
+
+def test_the_encoder_runs_once_an_image(sam: Sam, photo: Photo) -> None:
+    runs: list[int] = []
+    handle = sam.vision_encoder.register_forward_hook(lambda *_: runs.append(1))
+    predictor = Predictor(sam)
+    predictor.set_image(photo)
+    for box in BOXES:
+        predictor.predict(boxes=box)
+    handle.remove()
+    assert len(runs) == 1
+
+
+def test_one_click_in_every_spelling(predictor: Predictor) -> None:
+    click = predictor.predict([30.0, 20.0])
+    for same in ([[30, 20]], [[[30, 20]]], np.array([30, 20]), torch.tensor([[30.0, 20.0]])):
+        assert torch.equal(predictor.predict(same).low_res_logits_NMhw, click.low_res_logits_NMhw)
+    assert torch.equal(predictor.predict([30, 20], 1).scores_NM, click.scores_NM)
+    assert not torch.equal(predictor.predict([30, 20], 0).scores_NM, click.scores_NM)
+
+
+def test_best_is_the_highest_score(predictor: Predictor) -> None:
+    found = predictor.predict(POINTS, LABELS)
+    best = found.best()
+    assert torch.equal(best.scores_NM[:, 0], found.scores_NM.max(1).values)
+    for n, m in enumerate(found.scores_NM.argmax(1).tolist()):
+        assert torch.equal(best.masks_NMHW[n, 0], found.masks_NMHW[n, m])
+        assert torch.equal(best.low_res_logits_NMhw[n, 0], found.low_res_logits_NMhw[n, m])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision(theirs: SamModel, sam: Sam, photo: Photo, dtype: torch.dtype) -> None:
+    half = Sam(sam.anatomy)
+    half.load_state_dict(theirs.state_dict())
+    predictor, exact = Predictor(half.to(dtype)), Predictor(sam)
+    predictor.set_image(photo)
+    exact.set_image(photo)
+    masks = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    found, wanted = (p.predict(POINTS, LABELS, BOXES, masks) for p in (predictor, exact))
+    assert found.low_res_logits_NMhw.dtype == found.scores_NM.dtype == torch.float32
+    assert (found.masks_NMHW == wanted.masks_NMHW).float().mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("options", "encoded"),
+    [
+        ({}, (64, 64)),
+        ({"square": False}, (36, 64)),
+        ({"longest_side": 48}, (48, 48)),
+        ({"longest_side": 96, "square": False}, (53, 96)),
+        ({"resize": False}, (90, 90)),
+        ({"resize": False, "square": False}, (50, 90)),
+    ],
+)
+def test_options_decide_what_the_encoder_sees(
+    sam: Sam, photo: Photo, options: dict[str, Any], encoded: tuple[int, int]
+) -> None:
+    seen: list[torch.Tensor] = []
+    handle = sam.vision_encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    predictor = Predictor(sam, **options)
+    predictor.set_image(photo)
+    handle.remove()
+    assert seen[0].shape == (1, 3, *encoded)
+    found = predictor.predict([[[89.9, 49.9]]], boxes=[[0, 0, 90, 50]])
+    assert found.masks_NMHW.shape == (1, 3, 50, 90)
+    predictor.predict([30.0, 20.0], masks=found.best().low_res_logits_NMhw)
+
+
+def test_padding_is_all_that_square_adds(sam: Sam, photo: Photo) -> None:
+    padded, bare = Predictor(sam), Predictor(sam, square=False)
+    for predictor in (padded, bare):
+        predictor.set_image(photo[:, :50])
+    assert torch.equal(padded.predict([30, 20]).low_res_logits_NMhw, bare.predict([30, 20]).low_res_logits_NMhw)
+
+
+def test_any_bands_with_a_sensor(sam5: Sam) -> None:
+    scene = raster()
+    predictor = Predictor(sam5, five_bands())
+    predictor.set_image(scene)
+    by_raster = predictor.predict([30.0, 20.0])
+    predictor.set_image(scene.pixels_CHW.transpose(1, 2, 0))
+    assert torch.equal(predictor.predict([30.0, 20.0]).low_res_logits_NMhw, by_raster.low_res_logits_NMhw)
+    plain = Predictor(sam5)
+    plain.set_image(torch.from_numpy(five_bands().normalise(scene)))
+    assert torch.equal(plain.predict([30.0, 20.0]).low_res_logits_NMhw, by_raster.low_res_logits_NMhw)
+
+
+def test_what_stands_where_there_is_no_data_does_not_matter(sam5: Sam) -> None:
+    scene = raster()
+    scene.valid_CHW[:, :15, 10:30] = False
+    scene.valid_CHW[2, 30:, 40:] = False
+    predictor = Predictor(sam5, five_bands())
+    found = []
+    for junk in (0.0, -9999.0, np.nan, np.inf):
+        scene.pixels_CHW[~scene.valid_CHW] = junk
+        predictor.set_image(scene)
+        found.append(predictor.predict([[20.0, 5.0], [35.0, 20.0]], [0, 1]))
+    assert all(torch.equal(one.low_res_logits_NMhw, found[0].low_res_logits_NMhw) for one in found)
+    valid = torch.from_numpy(scene.valid_HW)
+    assert not found[0].masks_NMHW[..., ~valid].any()
+    assert found[0].masks_NMHW.any()
+
+
+def test_everything_respects_options_and_valid_pixels(sam5: Sam) -> None:
+    scene = raster()
+    scene.valid_CHW[:, :, 40:] = False
+    predictor = Predictor(sam5, five_bands(), square=False)
+    predictor.set_image(scene)
+    settings = AutomaticSettings(points_per_side=6, min_iou=0.0, min_stability=0.0, max_overlap=1.0)
+    regions = predictor.everything(settings)
+    assert len(regions)
+    assert regions.size == (40, 56)
+    assert not regions.masks()[:, :, 40:].any()
+    assert (regions.points_N2[:, 0] < 40).all()
+
+
+MISTAKES = [
+    ({}, "No prompt"),
+    ({"points": []}, "points is empty"),
+    ({"points": np.zeros((0, 2, 2))}, "points is empty"),
+    ({"boxes": np.zeros((0, 4))}, "boxes is empty"),
+    ({"labels": [1]}, "Labels were given without points"),
+    ({"points": [90, 5]}, r"click \(90, 5\) lies outside the image of 90 x 50"),
+    ({"points": [5, 50]}, "0 <= y < 50"),
+    ({"points": [[5, 5], [-0.5, 5]]}, r"click \(-0.5, 5\) lies outside"),
+    ({"points": [np.nan, 5]}, "points hold NaN"),
+    ({"points": [5, np.inf]}, "points hold NaN or infinite"),
+    ({"points": [1, 2, 3]}, r"points have shape \(3,\)"),
+    ({"points": [[1, 2], [3]]}, "rows of equal length"),
+    ({"points": "here"}, "points must be numbers"),
+    ({"points": [5, 5], "labels": [2]}, r"1 \(inside\), 0 \(outside\).*found 2"),
+    ({"points": [5, 5], "labels": [0.5]}, "found 0.5"),
+    ({"points": [5, 5], "labels": [1, 1]}, r"labels have shape \(2,\), but there are 1 prompts of 1 points"),
+    ({"points": np.ones((2, 3, 2)), "labels": np.ones((3, 2))}, r"labels have shape \(3, 2\)"),
+    ({"points": [[5, 5]], "labels": [-10]}, "nothing but padding"),
+    ({"boxes": [5, 5, 5, 9]}, r"box \(5, 5, 5, 9\) has no area: needed x0 < x1"),
+    ({"boxes": [[1, 1, 3, 3], [5, 9, 8, 5]]}, r"box \(5, 9, 8, 5\) has no area"),
+    ({"boxes": [5, 5, 91, 9]}, "box .* partly outside the image of 90 x 50"),
+    ({"boxes": [5, 5, 9]}, r"boxes have shape \(3,\)"),
+    ({"boxes": [5, np.nan, 9, 9]}, "boxes hold NaN"),
+    ({"masks": np.zeros((32, 30))}, r"masks have shape \(32, 30\); needed: one mask of 32 x 32"),
+    ({"masks": np.zeros((2, 3, 32, 32))}, r"shape \(2, 3, 32, 32\)"),
+    ({"masks": np.full((32, 32), np.nan)}, "masks hold NaN"),
+    ({"points": np.ones((2, 1, 2)), "boxes": [1, 1, 3, 3]}, r"same prompts; found \[1, 2\]"),
+]
+
+
+@pytest.mark.parametrize(("prompt", "message"), MISTAKES, ids=[message for _, message in MISTAKES])
+def test_mistakes_are_explained_in_one_line(predictor: Predictor, prompt: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        predictor.predict(**prompt)
+    assert "\n" not in str(caught.value)
+
+
+def test_padding_points_may_lie_anywhere(predictor: Predictor) -> None:
+    padded = predictor.predict([[[30, 20], [-10, -10]]], [[1, -10]])
+    elsewhere = predictor.predict([[[30, 20], [7, 900]]], [[1, -10]])
+    assert torch.equal(padded.low_res_logits_NMhw, elsewhere.low_res_logits_NMhw)
+
+
+def test_sizes_that_contradict(sam: Sam) -> None:
+    with pytest.raises(SettingsError, match="no effect with resize=False"):
+        Predictor(sam, longest_side=32, resize=False)
+    with pytest.raises(InputError, match="Sensor five has 5 bands, the encoder takes 3"):
+        Predictor(sam, five_bands())
