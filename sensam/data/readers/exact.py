@@ -40,9 +40,11 @@ def differs_from(stored: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
     """Where a stored number is not the nodata value, compared in the type it is stored in."""
     if np.isnan(nodata):
         return ~np.isnan(stored) if stored.dtype.kind in "fc" else np.ones(stored.shape, bool)
+    if stored.dtype.kind == "b":
+        stored = stored.view(np.uint8)
     if stored.dtype.kind in "iu":
         limits = np.iinfo(stored.dtype)
-        if nodata != int(nodata) or not limits.min <= nodata <= limits.max:
+        if not limits.min <= nodata <= limits.max or nodata != int(nodata):
             return np.ones(stored.shape, bool)  # a value this type cannot hold marks nothing
         return np.asarray(stored != stored.dtype.type(int(nodata)))
     with np.errstate(over="ignore"):

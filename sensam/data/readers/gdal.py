@@ -15,7 +15,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as GdalWindow
 
-from sensam.data.raster import Raster, RasterInfo, Scaling, Window
+from sensam.data.raster import Raster, RasterInfo, Scaling, Window, shifted
 from sensam.data.readers.exact import differs_from, to_float32
 from sensam.data.readers.naming import BandFacts, gdal_facts
 from sensam.data.readers.selection import Bands, check_window, choose
@@ -62,7 +62,7 @@ def read(path: str, *, bands: Bands = None, window: Window | None = None) -> Ras
             valid_CHW,
             tuple(names),
             dataset.crs,
-            dataset.window_transform(area) if placed else None,
+            shifted(dataset.transform, (row, col, rows, cols)) if placed else None,
             is_decoded=False,
             scaling=tuple(_scaling(dataset, plane) for plane in chosen),
         )

@@ -27,9 +27,10 @@ def to_nanometres(value: str | float, unit: str = "") -> float | None:
         number = float(value)
     except ValueError:
         return None
-    factor = NM_PER_UNIT.get(unit.strip().lower())
-    if factor is None:
-        factor = 1.0 if number >= OPTICAL_NM[0] else 1000.0
+    unit = unit.strip().lower()
+    if unit and unit != "unknown" and unit not in NM_PER_UNIT:
+        return None  # an index, a wavenumber, a frequency
+    factor = NM_PER_UNIT.get(unit) or (1.0 if number >= OPTICAL_NM[0] else 1000.0)
     length = number * factor
     return round(length, 6) if OPTICAL_NM[0] <= length <= OPTICAL_NM[1] else None
 
@@ -47,8 +48,9 @@ def gdal_facts(description: str | None, tags: Mapping[str, str], imagery: Mappin
     facts = parse_description(description or "")
     own = {key.lower(): value for key, value in tags.items()}
     stated = own.get("wavelength")
-    if stated is not None and facts.name == stated.strip():
-        facts = BandFacts("", facts.wavelength_nm)  # ENVI repeats the number where there is no name
+    if stated is not None:  # GDAL writes ENVI's wavelength after the name, or instead of one
+        name = facts.name.removesuffix(f"({stated})").strip()
+        facts = BandFacts("" if name == stated.strip() else name, facts.wavelength_nm)
     sources: list[tuple[Any, str]] = [
         (stated, own.get("wavelength_units", "")),
         (own.get("central_wavelength_um"), "um"),

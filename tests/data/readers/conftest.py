@@ -1,0 +1,51 @@
+"""Small files of every kind, written by the libraries themselves."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+
+WriteImage = Callable[..., Path]
+UTM = "EPSG:32633"
+GRID = Affine(10.0, 0.0, 500_000.0, 0.0, -10.0, 4_600_000.0)
+
+
+@pytest.fixture
+def write_image(tmp_path: Path) -> WriteImage:
+    """Write bands x rows x columns with rasterio; `change` edits the open file before it is closed."""
+
+    def write(name: str, pixels_CHW: NDArray[Any], change: Callable[[Any], None] | None = None, **profile: Any) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        driver = {".png": "PNG", ".jpg": "JPEG", ".dat": "ENVI"}.get(path.suffix, "GTiff")
+        count, height, width = pixels_CHW.shape
+        georeference = {"crs": UTM, "transform": GRID} if driver == "GTiff" else {"transform": GRID}
+        options = {"driver": driver, "count": count, "height": height, "width": width, "dtype": pixels_CHW.dtype}
+        with rasterio.open(path, "w", **(options | georeference | profile)) as dataset:
+            dataset.write(pixels_CHW)
+            if change:
+                change(dataset)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def numbers() -> Callable[..., NDArray[Any]]:
+    """Seeded numbers over the whole range of a type."""
+
+    def make(dtype: str, shape: tuple[int, ...] = (3, 6, 7)) -> NDArray[Any]:
+        generator = np.random.default_rng(7)
+        kind = np.dtype(dtype)
+        if kind.kind in "iu":
+            limits = np.iinfo(kind)
+            return generator.integers(limits.min, limits.max, shape, dtype=kind, endpoint=True)
+        real = generator.normal(scale=100, size=shape)
+        return (real + 1j * generator.normal(size=shape) if kind.kind == "c" else real).astype(kind)
+
+    return make
