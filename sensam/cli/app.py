@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from sensam.cli.demo import demo
 from sensam.cli.sensors import sensors
 from sensam.errors import SensamError
 from sensam.version import __version__
@@ -33,6 +34,7 @@ def _options(
     """Segment Anything, for every sensor."""
 
 
+app.command()(demo)
 app.command()(sensors)
 
 
