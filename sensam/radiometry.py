@@ -90,7 +90,7 @@ def check(contract: RadiometryContract, other: Sensor | Described) -> Match:
 
 def match(sensor: Sensor, info: Described, *, names: Sequence[str] | None = None) -> Match:
     """Find the sensor's bands in a file: by name, else by wavelength, else by count. `names` rename the file's."""
-    called = list(info.bands) if names is None else _given(names, info)
+    called = _called(info) if names is None else _given(names, info)
     found = _by_name(sensor, called, info.name)
     if None not in found:
         result = _matched(sensor, info, called, found, "name")
@@ -100,6 +100,11 @@ def match(sensor: Sensor, info: Described, *, names: Sequence[str] | None = None
         result = _by_count(sensor, info, called, found, is_named=info.has_names or names is not None)
     _refuse_other_numbers(sensor, info, result)
     return result
+
+
+def _called(info: Described) -> list[str]:
+    """The names a file gives its bands; empty where we only count them."""
+    return ["" if name == f"band_{position}" else name for position, name in enumerate(info.bands)]
 
 
 def _given(names: Sequence[str], info: Described) -> list[str]:
@@ -156,11 +161,11 @@ def _matched(
     positions = [position for position in found if position is not None]
     notes = []
     if how == "wavelength":
-        pairs = ", ".join(f"{band.name} = {called[at]}" for band, at in zip(sensor.bands, positions, strict=True))
+        pairs = ", ".join(f"{band.name} = {info.bands[at]}" for band, at in zip(sensor.bands, positions, strict=True))
         notes.append(f"{info.name}: bands matched by wavelength: {pairs}")
     elif positions != sorted(positions):
         notes.append(f"{info.name}: bands put into the order of {sensor.name}: {', '.join(sensor.band_names)}")
-    spare = [called[position] for position in range(len(called)) if position not in positions]
+    spare = [called[position] or info.bands[position] for position in range(len(called)) if position not in positions]
     if spare:
         notes.append(f"{info.name}: not used: {_shortened(spare)}")
     return Match(tuple(info.bands[position] for position in positions), how, tuple(notes))
@@ -173,16 +178,16 @@ def _by_count(
     known = [called[position] for position in found if position is not None]
     if is_named and known:
         missing = [band.name for band, position in zip(sensor.bands, found, strict=True) if position is None]
-        raise InputError(f"{info.name} lacks {_shortened(missing)} of {sensor.name}. It has {_shortened(called)}.")
+        raise InputError(f"{info.name} lacks {_shortened(missing)} of {sensor.name}. It has {_shortened(info.bands)}.")
     bands = info.bands
     if len(bands) + 1 == len(sensor.bands) and info.has_alpha:
         bands = (*bands, "alpha")
     if len(bands) != len(sensor.bands):
         raise InputError(_other_count(sensor, info))
-    foreign = [name for name in called if not SAYS_NOTHING.fullmatch(name)]
+    foreign = [name for name in called if name and not SAYS_NOTHING.fullmatch(name)]
     if is_named and foreign:
         raise InputError(
-            f"{info.name} names its bands {_shortened(called)}, which {sensor.name} does not know. "
+            f"{info.name} names its bands {_shortened(info.bands)}, which {sensor.name} does not know. "
             f"Say which is which with --bands {_listed(sensor.band_names)}"
         )
     for band, length in zip(sensor.bands, info.wavelengths_nm, strict=False):
@@ -202,7 +207,7 @@ def _other_count(sensor: Sensor, info: Described) -> str:
     other = {3: "rgb", 4: "rgb-nir"}.get(count, f"hyperspectral-{count}")
     advice = f"use --sensor {other}" if sees_colours and count > 2 else "describe its sensor in a YAML file"
     return (
-        f"{info.name} has {count} bands, {sensor.name} has {len(sensor.bands)}. "
+        f"{info.name} has {count} band{'s' if count > 1 else ''}, {sensor.name} has {len(sensor.bands)}. "
         f"Name them with --bands {_listed(_likely_names(sensor, count))}, or {advice}."
     )
 
@@ -274,7 +279,7 @@ def _difference(kind: str, shown: Shown, differ: Differ, both: Sequence[tuple[Ba
     if not wrong:
         return ""
     mine, its = wrong[0]
-    more = f" (and {len(wrong) - 1} more bands)" if len(wrong) > 1 else ""
+    more = f" (and in {len(wrong) - 1} more)" if len(wrong) > 1 else ""
     return f"{kind} of {mine.name}: {shown(its)}, the model's is {shown(mine)}{more}"
 
 
@@ -282,6 +287,10 @@ def _other_wavelength(mine: Band, its: Band) -> bool:
     if mine.wavelength_nm is None or its.wavelength_nm is None:
         return False
     return abs(mine.wavelength_nm - its.wavelength_nm) > tolerance_nm(mine.wavelength_nm)
+
+
+def _text(*numbers: float | None) -> str:
+    return " to ".join("none" if number is None else f"{number:g}" for number in numbers)
 
 
 KINDS: tuple[tuple[str, Shown, Differ], ...] = (
@@ -294,7 +303,7 @@ KINDS: tuple[tuple[str, Shown, Differ], ...] = (
     ),
     (
         "nodata rule",
-        lambda band: f"nodata {band.nodata}, valid range {band.valid_range}",
+        lambda band: f"nodata {_text(band.nodata)}, valid range {_text(*band.valid_range or (None,))}",
         lambda mine, its: (mine.nodata, mine.valid_range) != (its.nodata, its.valid_range),
     ),
     ("stored type", lambda band: band.dtype or "any", lambda mine, its: mine.dtype != its.dtype),

@@ -270,6 +270,9 @@ def load_sensor(name_or_path: str | Path) -> Sensor:
         return hyperspectral(int(count[1]))
     names = preset_names()
     if str(name_or_path) not in names:
+        family = [name for name in names if name_key(name).startswith(name_key(str(name_or_path)))]
+        if family:
+            raise SettingsError(f"There is no sensor named '{name_or_path}'. Did you mean {' or '.join(family)}?")
         raise unknown("sensor", str(name_or_path), [*names, "hyperspectral-156"])
     text = (resources.files("sensam") / "presets" / f"{name_or_path}.yaml").read_text(encoding="utf-8")
     return Sensor.from_dict(_parse(text, str(name_or_path)), where=str(name_or_path))

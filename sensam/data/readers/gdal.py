@@ -26,6 +26,7 @@ COLOURS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue:
 
 
 PNG_TAIL = 4096  # bytes at the end of a PNG in which its last chunk must stand, whatever was appended to it
+ALPHA = "alpha"
 HEADER = ".hdr"
 ENVI_DATA = ("", ".dat", ".img", ".raw", ".bin", ".bsq", ".bil", ".bip")
 
@@ -55,7 +56,8 @@ def read(path: str, *, bands: Bands = None, window: Window | None = None) -> Ras
         chosen = [by_name[name] for name in names]
         row, col, rows, cols = check_window(window, dataset.height, dataset.width, path)
         area = GdalWindow(col, row, cols, rows)
-        pixels_CHW, valid_CHW = _read_planes(dataset, chosen, area, path)
+        hiding = [plane.index for plane in extra if plane.name == ALPHA and ALPHA not in names]
+        pixels_CHW, valid_CHW = _read_planes(dataset, chosen, hiding, area, path)
         placed = dataset.crs is not None or not dataset.transform.is_identity
         return Raster(
             pixels_CHW,
@@ -109,7 +111,7 @@ def _refuse_truncated_png(path: str) -> None:
 
 
 def _describe(dataset: Any, path: str) -> RasterInfo:
-    planes, _ = _planes(dataset, path)
+    planes, extra = _planes(dataset, path)
     placed = dataset.crs is not None or not dataset.transform.is_identity
     return RasterInfo(
         name=path,
@@ -125,7 +127,7 @@ def _describe(dataset: Any, path: str) -> RasterInfo:
         units=tuple(dataset.units[plane.index - 1] or "" for plane in planes),
         scaling=tuple(_scaling(dataset, plane) for plane in planes),
         has_names=any(plane.facts.name for plane in planes),
-        has_alpha=ColorInterp.alpha in dataset.colorinterp,
+        has_alpha=any(plane.name == ALPHA for plane in extra),
     )
 
 
@@ -139,8 +141,8 @@ def _planes(dataset: Any, path: str) -> tuple[list[Plane], list[Plane]]:
     planes: list[Plane] = []
     extra: list[Plane] = []
     for index, (name, role, facts) in enumerate(zip(names, roles, all_facts, strict=True), start=1):
-        if role is ColorInterp.alpha:
-            extra.append(Plane("alpha", index))
+        if role is ColorInterp.alpha and facts.name.lower() in {"", ALPHA}:
+            extra.append(Plane(ALPHA, index))  # with another name it is data: GDAL calls any fourth 8-bit band alpha
         elif dataset.dtypes[index - 1].startswith("complex"):
             planes += [Plane(f"{name}.{part}", index, part, facts) for part in ("real", "imag")]
         else:
@@ -169,11 +171,11 @@ def _scaling(dataset: Any, plane: Plane) -> Scaling | None:
 
 
 def _read_planes(
-    dataset: Any, planes: Sequence[Plane], area: GdalWindow, path: str
+    dataset: Any, planes: Sequence[Plane], hiding: Sequence[int], area: GdalWindow, path: str
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     indexes = sorted({plane.index for plane in planes})
     stored = _read_indexes(dataset, indexes, area)
-    shown = _shown(dataset, indexes, area) if all(plane.name != "alpha" for plane in planes) else {}
+    shown = _shown(dataset, indexes, hiding, area)
     pixels, valid = [], []
     for plane in planes:
         numbers = _part(dataset, stored[plane.index], plane)
@@ -206,17 +208,19 @@ def _not_nodata(dataset: Any, stored_HW: NDArray[Any], index: int) -> NDArray[np
     return np.ones(stored_HW.shape, bool) if nodata is None else differs_from(stored_HW, nodata)
 
 
-def _shown(dataset: Any, indexes: Sequence[int], area: GdalWindow) -> dict[int, NDArray[np.bool_]]:
-    """Where no mask band and no alpha hides a pixel. GDAL lets those overrule nodata; here every one counts.
+def _shown(
+    dataset: Any, indexes: Sequence[int], hiding: Sequence[int], area: GdalWindow
+) -> dict[int, NDArray[np.bool_]]:
+    """Where no mask band and no alpha (`hiding`) hides a pixel. GDAL lets those overrule nodata; here every one counts.
 
     Alpha hides only where it is exactly 0: half transparent pixels have a colour.
     """
-    kinds = {index: set(dataset.mask_flag_enums[index - 1]) for index in indexes}
     shown: dict[int, NDArray[np.bool_]] = {}
-    for index, flags in kinds.items():
+    for index in indexes:
+        flags = set(dataset.mask_flag_enums[index - 1])
         if flags not in ({MaskFlags.all_valid}, {MaskFlags.nodata}) and MaskFlags.alpha not in flags:
             shown[index] = dataset.read_masks(index, window=area) > 0
-    if any(MaskFlags.alpha in flags for flags in kinds.values()):
-        opaque = dataset.read(dataset.colorinterp.index(ColorInterp.alpha) + 1, window=area) > 0
+    for alpha in hiding:
+        opaque = dataset.read(alpha, window=area) > 0
         shown = {index: shown.get(index, np.True_) & opaque for index in indexes}
     return shown

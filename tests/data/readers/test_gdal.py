@@ -162,6 +162,16 @@ def test_alpha_is_a_band_when_it_is_asked_for(write_image, numbers):
     assert raster.valid_CHW.all()
 
 
+def test_a_fourth_8_bit_band_with_a_name_is_no_alpha(write_image, numbers):
+    stored = numbers("uint8", (4, 6, 7))
+    path = write_image("rgbn.tif", stored, lambda dataset: dataset.set_band_description(4, "nir"))
+    assert describe(path).bands == ("red", "green", "blue", "nir")
+    assert not describe(path).has_alpha
+    raster = open_raster(path)
+    assert (raster.pixels_CHW == stored).all()
+    assert raster.valid_CHW.all()
+
+
 def test_grey_with_alpha(tmp_path):
     Image.fromarray(np.array([[[7, 255], [8, 0]]], np.uint8), "LA").save(tmp_path / "la.png")
     raster = open_raster(tmp_path / "la.png")

@@ -1,0 +1,326 @@
+"""The contract: bands are found, reordered or refused; numbers never change because of what surrounds them."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sensam.data.raster import RasterInfo
+from sensam.data.readers import describe, open_raster, read_image
+from sensam.errors import InputError, SensamError, SettingsError
+from sensam.radiometry import RadiometryContract, check, match
+from sensam.sensors import Sensor, hyperspectral, load_sensor
+
+S2 = load_sensor("sentinel2-l2a")
+
+
+def info_of(*bands, dtype="uint16", **fields):
+    count = len(bands)
+    empty = {"wavelengths_nm": (None,) * count, "units": ("",) * count, "scaling": (None,) * count}
+    named = not all(band.startswith("band_") for band in bands)
+    return RasterInfo("scene.tif", bands, 8, 8, (dtype,) * count, **{"has_names": named, **empty, **fields})
+
+
+def counted(count, **fields):
+    return info_of(*(f"band_{position}" for position in range(count)), **fields)
+
+
+class TestMatching:
+    def test_by_name(self):
+        found = match(S2, info_of(*S2.band_names))
+        assert (found.bands, found.how, found.notes) == (S2.band_names, "name", ())
+
+    @given(st.permutations([band.aliases[0] for band in S2.bands]))
+    def test_any_order_of_any_spelling_is_put_right(self, names):
+        found = match(S2, info_of(*names))
+        assert found.how == "name"
+        assert found.bands == tuple(band.aliases[0] for band in S2.bands)
+
+    def test_what_is_moved_or_left_out_is_said(self):
+        found = match(load_sensor("rgb"), info_of("blue", "green", "red", "SCL", dtype="uint8"))
+        assert found.bands == ("red", "green", "blue")
+        assert found.notes == (
+            "scene.tif: bands put into the order of rgb: red, green, blue",
+            "scene.tif: not used: SCL",
+        )
+
+    def test_names_that_are_given(self):
+        sensor = S2.select(["B04", "B08"])
+        found = match(sensor, counted(4), names=["B2", "nir", "-", "B04"])
+        assert found.bands == ("band_3", "band_1")
+        with pytest.raises(SettingsError, match=r"has 4 bands, but --bands names 2: B2,B3"):
+            match(sensor, counted(4), names=["B2", "B3"])
+
+    def test_by_wavelength(self):
+        lengths = (2202.4, 492.4, 945.1, 442.7, 559.8, 664.6, 704.1, 740.5, 782.8, 832.8, 864.7, 1373.5, 1613.7)
+        found = match(S2, counted(13, wavelengths_nm=lengths))
+        assert found.how == "wavelength"
+        expected = [3, 1, 4, 5, 6, 7, 8, 9, 10, 2, 12, 0]
+        assert found.bands == tuple(f"band_{position}" for position in expected)
+        assert "B01 = band_3" in found.notes[0]
+
+    def test_narrow_bands_near_each_other_are_told_apart(self):
+        lengths = [400 + 3.13 * position for position in range(156)]
+        sensor = hyperspectral(156, lengths)
+        found = match(sensor, counted(156, wavelengths_nm=tuple(length + 0.7 for length in reversed(lengths))))
+        assert found.bands == tuple(f"band_{155 - position}" for position in range(156))
+
+    def test_in_order_with_a_statement(self):
+        found = match(S2, counted(12))
+        assert found.how == "count"
+        assert found.notes[0].startswith("scene.tif does not name its bands; taken in order as B01, B02")
+        assert match(S2, info_of(*(f"Band {n}" for n in range(12)))).how == "count"
+
+    def test_the_alpha_of_four_8_bit_bands_is_the_fourth(self):
+        found = match(
+            load_sensor("rgb-nir"), info_of("red", "green", "blue", dtype="uint8", has_names=False, has_alpha=True)
+        )
+        assert found.bands == ("red", "green", "blue", "alpha")
+        assert "the last from the alpha channel" in found.notes[0]
+
+    @pytest.mark.parametrize(
+        ("sensor", "count", "message"),
+        [
+            (
+                "sentinel2-l2a",
+                4,
+                "scene.tif has 4 bands, sentinel2-l2a has 12. "
+                "Name them with --bands B02,B03,B04,B08, or use --sensor rgb-nir.",
+            ),
+            (
+                "sentinel2-l2a",
+                3,
+                "scene.tif has 3 bands, sentinel2-l2a has 12. Name them with --bands B04,B03,B02, or use --sensor rgb.",
+            ),
+            (
+                "landsat8",
+                9,
+                "scene.tif has 9 bands, landsat8 has 8. Name them with --bands "
+                "SR_B1,SR_B2,SR_B3,SR_B4,SR_B5,SR_B6,SR_B7,ST_B10,-, or use --sensor hyperspectral-9.",
+            ),
+            (
+                "sentinel1-db",
+                1,
+                "scene.tif has 1 band, sentinel1-db has 2. "
+                "Name them with --bands VV, or describe its sensor in a YAML file.",
+            ),
+        ],
+    )
+    def test_another_number_of_bands(self, sensor, count, message):
+        with pytest.raises(InputError) as caught:
+            match(load_sensor(sensor), counted(count))
+        assert str(caught.value) == message
+
+    @pytest.mark.parametrize(
+        ("info", "message"),
+        [
+            (info_of("B02", "B03", "B04", "B08"), r"lacks B01, B05, .* of sentinel2-l2a\. It has B02, B03, B04, B08\."),
+            (info_of(*(f"pca{n}" for n in range(12))), "names its bands pca0, .*which sentinel2-l2a does not know"),
+            (
+                counted(12, wavelengths_nm=(443, 800) + (None,) * 10),
+                "band of 800 nm where sentinel2-l2a has B02 of 490 nm",
+            ),
+        ],
+    )
+    def test_what_speaks_against_a_match(self, info, message):
+        with pytest.raises(InputError, match=message):
+            match(S2, info)
+
+    def test_two_bands_for_one(self):
+        with pytest.raises(InputError, match="several bands for nir of rgb-nir: infrared, IR"):
+            match(load_sensor("rgb-nir"), info_of("red", "green", "blue", "infrared", "IR"))
+
+    def test_a_full_name_wins_over_an_alias(self):
+        found = match(load_sensor("rgb-nir"), info_of("red", "green", "blue", "infrared", "nir", dtype="uint8"))
+        assert found.bands == ("red", "green", "blue", "nir")
+
+
+class TestNumbers:
+    def test_another_type(self):
+        with pytest.raises(InputError, match=r"stores red as uint16, rgb takes uint8.*preset: rgb"):
+            match(load_sensor("rgb"), counted(3))
+
+    @pytest.mark.parametrize(("unit", "refused"), [("degC", True), ("Kelvin", False), ("", False), ("W m-2", False)])
+    def test_another_unit(self, unit, refused):
+        sensor = load_sensor("himawari-ahi").select(["B13"])
+        info = counted(1, dtype="float32", units=(unit,))
+        if refused:
+            with pytest.raises(InputError, match="gives B13 in degC, himawari-ahi takes K"):
+                match(sensor, info)
+        else:
+            assert match(sensor, info).how == "count"
+
+    def test_percent_is_not_a_ratio(self):
+        with pytest.raises(InputError, match="gives B03 in %, himawari-ahi takes albedo"):
+            match(load_sensor("himawari-ahi").select(["B03"]), counted(1, units=("%",)))
+
+    def test_a_scaling_nobody_asked_for(self):
+        plain = Sensor.from_dict({"name": "mine", "bands": ["a"]})
+        with pytest.raises(InputError, match=r"scene\.tif: The file states that a is stored x 0\.01"):
+            match(plain, counted(1, scaling=((0.01, 0.0),)))
+
+
+class TestContract:
+    def test_fingerprint_is_of_the_numbers_only(self):
+        contract = RadiometryContract(S2)
+        retitled = S2.model_copy(update={"title": "other", "geometry": "perspective", "rgb": None})
+        assert RadiometryContract(retitled) == contract
+        assert RadiometryContract(retitled).fingerprint == contract.fingerprint
+        assert len({contract, RadiometryContract(retitled)}) == 1
+        again = Sensor.from_dict(json.loads(json.dumps(S2.to_dict())))
+        assert RadiometryContract(again).fingerprint == contract.fingerprint
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"scale": 2.0},
+            {"offset": -0.1},
+            {"nodata": 1.0},
+            {"valid_range": [0, 1]},
+            {"unit": "K"},
+            {"dtype": "uint8"},
+            {"mean": 0.0, "std": 1.0},
+            {"wavelength_nm": 500.0},
+        ],
+    )
+    def test_every_term_counts(self, change):
+        other = Sensor.from_dict({"preset": "sentinel2-l2a", "every_band": change})
+        assert RadiometryContract(other) != RadiometryContract(S2)
+        assert RadiometryContract(other).fingerprint != RadiometryContract(S2).fingerprint
+
+    def test_order_counts(self):
+        assert RadiometryContract(S2.select(["B02", "B03"])) != RadiometryContract(S2.select(["B03", "B02"]))
+
+    def test_another_order_passes_and_is_said(self):
+        contract = RadiometryContract(S2.select(["B04", "B03", "B02"]))
+        found = check(contract, S2.select(["B02", "B03", "B04"]))
+        assert found.bands == ("B04", "B03", "B02")
+        assert "order B04, B03, B02" in found.notes[0]
+        assert check(contract, contract.sensor).notes == ()
+
+    def test_statistics_may_be_missing_but_not_differ(self):
+        mine = S2.select(["B02"]).with_statistics([0.1], [0.2])
+        assert check(RadiometryContract(mine), S2.select(["B02"])).bands == ("B02",)
+        with pytest.raises(
+            SettingsError, match=r"statistics of B02: mean 0\.1, std 0\.3, the model's is mean 0\.1, std 0\.2"
+        ):
+            check(RadiometryContract(mine), S2.select(["B02"]).with_statistics([0.1], [0.3]))
+
+    def test_one_line_for_each_kind_of_difference(self):
+        change = {"unit": "DN", "scale": 1.0, "nodata": -9999, "wavelength_nm": 1000, "dtype": "uint8"}
+        other = Sensor.from_dict(
+            {"preset": "sentinel2-l2a", "name": "raw", "every_band": change, "bands": ["B02", "B03"]}
+        )
+        with pytest.raises(SettingsError) as caught:
+            check(RadiometryContract(S2.select(["B02", "B03"])), other)
+        assert str(caught.value).splitlines() == [
+            "raw is not what the model has learnt:",
+            "wavelength of B02: 1000 nm, the model's is 490 nm (and in 1 more)",
+            "unit of B02: DN, the model's is reflectance (and in 1 more)",
+            "scaling of B02: stored x 1 + 0, the model's is stored x 0.0001 + 0 (and in 1 more)",
+            "nodata rule of B02: nodata -9999, valid range -0.5 to 5, the model's is nodata 0, valid range -0.5 to 5"
+            " (and in 1 more)",
+            "stored type of B02: uint8, the model's is any (and in 1 more)",
+        ]
+
+    def test_missing_bands(self):
+        with pytest.raises(SettingsError, match="rgb lacks nir of the model's sensor rgb-nir"):
+            check(RadiometryContract(load_sensor("rgb-nir")), load_sensor("rgb"))
+
+    def test_a_file_is_matched(self):
+        assert check(RadiometryContract(S2), info_of(*reversed(S2.band_names))).bands == S2.band_names
+
+
+class TestNothingIsRescaledByItsSurroundings:
+    """The same ground gives the same numbers, whatever else is in the image, in the tile or in the file."""
+
+    sensor = S2.select(["B02", "B03", "B04", "B08"]).with_statistics([0.1, 0.12, 0.15, 0.3], [0.05, 0.06, 0.07, 0.1])
+
+    @pytest.fixture
+    def write(self, tmp_path):
+        def write(stored, names=("B02", "B03", "B04", "B08"), nodata=None, name="scene.tif"):
+            path = tmp_path / name
+            count, height, width = stored.shape
+            options = {"count": count, "height": height, "width": width, "dtype": stored.dtype, "nodata": nodata}
+            with rasterio.open(path, "w", driver="GTiff", transform=Affine(10, 0, 0, 0, -10, 0), **options) as dataset:
+                dataset.write(stored)
+                dataset.descriptions = names
+            return path
+
+        return write
+
+    @pytest.fixture
+    def stored(self):
+        return np.random.default_rng(5).integers(1, 4000, (4, 24, 32)).astype(np.int16)
+
+    def feed(self, path, window=None):
+        return self.sensor.normalise(read_image(path, self.sensor, window=window))
+
+    def test_one_hot_pixel(self, write, stored):
+        before = self.feed(write(stored))
+        stored[1, 5, 6] = 32_767
+        after = self.feed(write(stored))
+        changed = before != after
+        assert changed.sum() == 1
+        assert changed[1, 5, 6]
+
+    @pytest.mark.parametrize("declared", [True, False])
+    def test_a_strip_without_data(self, write, stored, declared):
+        before = self.feed(write(stored))
+        stored[:, :, 10:14] = -9999
+        path = write(stored, nodata=-9999 if declared else None)
+        after = self.feed(path)
+        assert (after[:, :, 10:14] == 0).all()
+        assert np.array_equal(np.delete(before, range(10, 14), 2), np.delete(after, range(10, 14), 2))
+        valid = read_image(path, self.sensor).valid_HW
+        assert valid.sum() == 24 * 28
+
+    def test_swapped_bands_are_put_right_by_their_names(self, write, stored):
+        before = self.feed(write(stored))
+        after = self.feed(write(stored[[3, 1, 0, 2]], names=("B08", "B03", "B02", "B04")))
+        assert np.array_equal(before, after)
+
+    def test_more_bands_than_needed(self, write, stored):
+        before = self.feed(write(stored))
+        extra = np.concatenate([stored[:2] + 1, stored, stored[:2] - 1])
+        names = ("B05", "B06", "B02", "B03", "B04", "B08", "B11", "SCL")
+        assert np.array_equal(before, self.feed(write(extra, names=names)))
+
+    def test_the_same_numbers_in_another_type(self, write, stored):
+        before = self.feed(write(stored))
+        for dtype in (np.uint16, np.int32, np.float32, np.float64):
+            assert np.array_equal(before, self.feed(write(stored.astype(dtype))))
+
+    def test_8_bits_where_16_were_learnt_are_no_match_for_a_sensor_that_says_so(self, write, stored):
+        strict = Sensor.from_dict(
+            {
+                **self.sensor.to_dict(),
+                "every_band": {},
+                "bands": [{**band.model_dump(), "dtype": "uint16"} for band in self.sensor.bands],
+            }
+        )
+        with pytest.raises(InputError, match="stores B02 as uint8, sentinel2-l2a takes uint16"):
+            match(strict, describe(write((stored // 16).astype(np.uint8))))
+
+    def test_a_tile_is_its_part_of_the_whole_bit_for_bit(self, write, stored):
+        path = write(stored, nodata=1234)
+        whole = self.feed(path)
+        for row in range(0, 24, 7):
+            for col in range(0, 32, 9):
+                height, width = min(7, 24 - row), min(9, 32 - col)
+                tile = self.feed(path, (row, col, height, width))
+                assert tile.tobytes() == whole[:, row : row + height, col : col + width].tobytes()
+
+    def test_refusals_are_of_one_kind(self, write, stored):
+        for names in (("B02", "B03", "B04", "B05"), ("a", "b", "c", "d")):
+            with pytest.raises(SensamError) as caught:
+                match(self.sensor, describe(write(stored, names=names)))
+            assert re.match(r".*scene\.tif", str(caught.value))
+        raster = open_raster(write(stored))
+        with pytest.raises(InputError, match="Match the file to the sensor first"):
+            self.sensor.select(["B04", "B03", "B02", "B08"]).decode(raster)
