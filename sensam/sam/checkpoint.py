@@ -4,6 +4,8 @@ import hashlib
 import json
 import pickle
 import re
+import struct
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,12 @@ NANO = Path(__file__).parent / "nano" / "nano.safetensors"
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # in the order we look for them, each also split in parts
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+
+# All that torch's reader raised over tens of thousands of files damaged at random.
+_UNREADABLE = (
+    *(pickle.UnpicklingError, struct.error, RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError),
+    *(AssertionError, AttributeError),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,7 @@ def find_checkpoint(source: str | Path) -> Checkpoint:
     path = Path(source).expanduser()
     if path.is_file():
         return _read_file(path, name)
-    if path.is_dir():
+    if name and path.is_dir():
         return _read_folder(path, name)
     hub_id = PUBLISHED.get(name, name)
     if isinstance(source, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", hub_id) and path.suffix not in _SUFFIXES:
@@ -158,15 +166,18 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError) as error:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol")  # whether it reads is all that matters
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
         raise WeightsError(
             f"{path} cannot be read as weights: it is damaged, incomplete, or holds more than tensors, which sensam "
             "never unpickles. Fetch it again, or save only the model's state_dict()."
         ) from error
     if isinstance(state, dict) and state and all(isinstance(tensor, Tensor) for tensor in state.values()):
         return {str(name): tensor for name, tensor in state.items()}
-    found = f"a dict of {', '.join(map(str, list(state)[:5]))}" if isinstance(state, dict) else type(state).__name__
+    entries = ", ".join(map(str, state)) if isinstance(state, dict) else ""
+    found = f"a dict of {entries[:80] or 'no entries'}" if isinstance(state, dict) else f"a {type(state).__name__}"
     raise WeightsError(f"{path} holds {found}, not weights by name. Save only the model's state_dict().")
 
 

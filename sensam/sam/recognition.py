@@ -132,8 +132,8 @@ def _check_fixed(theirs: Mapping[str, Mapping[str, Any]], ours: Mapping[str, Map
     """Refuse what our encoder does not do. Where mlp_dim is given, transformers passes over mlp_ratio."""
     passed_over = "mlp_dim" if theirs["vision_config"]["mlp_dim"] is None else "mlp_ratio"
     for section, keys in _FIXED.items():
-        for key in set(keys) - {passed_over}:
-            if theirs[section][key] != ours[section][key]:
+        for key in keys:
+            if key != passed_over and theirs[section][key] != ours[section][key]:
                 raise WeightsError(
                     f"{where} has {section}.{key} = {theirs[section][key]!r}; a SAM of this size has "
                     f"{ours[section][key]!r}, and sensam builds no other."

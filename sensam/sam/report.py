@@ -14,6 +14,7 @@ _PREFIXES = {
     "prompt_encoder.": "prompt encoder",
     "mask_decoder.": "mask decoder",
 }
+_ORDER = ("patch embedding", "image encoder", "neck", "prompt encoder", "mask decoder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,5 @@ def count_parts(weights: Mapping[str, Tensor], made: Mapping[str, str]) -> tuple
     rows: dict[tuple[str, str], list[int]] = {}
     for name, tensor in weights.items():
         rows.setdefault((part_of(name), made.get(name, "from the file")), []).append(tensor.numel())
-    order = list(_PREFIXES.values())
     parts = [Part(name, origin, len(counts), sum(counts)) for (name, origin), counts in rows.items()]
-    return tuple(sorted(parts, key=lambda part: (order.index(part.name), part.origin)))
+    return tuple(sorted(parts, key=lambda part: (_ORDER.index(part.name), part.origin)))
