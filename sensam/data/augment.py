@@ -76,6 +76,10 @@ class Pose:
     shift: float = 0.0  # part of the width
     magnification: float = 1.0
 
+    def enlarging(self) -> "Pose":
+        """Without making anything smaller."""
+        return replace(self, magnification=max(1.0, self.magnification))
+
     def unrolled(self) -> "Pose":
         """Without the roll, for a window that does not go all the way around."""
         return replace(self, shift=0.0)

@@ -108,14 +108,9 @@ class Dataset:
         return top + window[0], left + window[1], window[2], window[3]
 
     def _grid(self, item: Item, within: Window | None) -> Grid:
-        from rasterio.transform import Affine
-
         info = self.info(item)
-        if within is None:
-            return Grid(info.height, info.width, info.crs, info.transform)
-        row, column, rows, columns = within
-        moved = None if info.transform is None else info.transform * Affine.translation(column, row)
-        return Grid(rows, columns, info.crs, moved)
+        whole = Grid(info.height, info.width, info.crs, info.transform)
+        return whole if within is None else whole.part(within)
 
 
 def open_dataset(folder_or_yaml: str | Path) -> Dataset:

@@ -18,14 +18,14 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as GdalWindow
 
 from sensam.data.raster import Scaling, Window
-from sensam.data.sources import describe_once
+from sensam.data.sources import describe_once, version_of
 from sensam.errors import InputError
 
 SMALL_INTEGERS = {"uint8", "int8", "uint16", "int16"}
 MOST_OPEN = 64  # files per process; scenes profit, tiles come and go
 ARRAY_SUFFIXES = {".npy", ".npz", ".mat", ".h5", ".hdf5", ".he5", ".nc", ".nc4"}
 
-_open: OrderedDict[str, Any] = OrderedDict()
+_open: OrderedDict[tuple[Path, tuple[int, int]], Any] = OrderedDict()
 _owner = os.getpid()
 
 
@@ -36,21 +36,21 @@ def kept_open(path: Path) -> Iterator[Any]:
     if _owner != os.getpid():
         _open.clear()
         _owner = os.getpid()
-    name = str(path)
+    key = path, version_of(path)
     try:
-        if name not in _open:
+        if key not in _open:
             with catch_warnings():
                 simplefilter("ignore", NotGeoreferencedWarning)
-                _open[name] = rasterio.open(name)
+                _open[key] = rasterio.open(path)
             if len(_open) > MOST_OPEN:
                 _open.popitem(last=False)[1].close()
-        _open.move_to_end(name)
-        yield _open[name]
+        _open.move_to_end(key)
+        yield _open[key]
     except RasterioError as error:
-        if name in _open:
-            _open.pop(name).close()
+        if key in _open:
+            _open.pop(key).close()
         reason = str(error.__cause__ or error).splitlines()[0]
-        raise InputError(f"{name} cannot be read ({reason}). If it was copied, it may be cut short.") from error
+        raise InputError(f"{path} cannot be read ({reason}). If it was copied, it may be cut short.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +63,19 @@ class Planes:
     bands_last: bool = False  # of a memory-mapped array
 
 
-@lru_cache(maxsize=1 << 14)
 def plain_planes(path: Path, wanted: tuple[str | int, ...]) -> Planes | None:
     """How to take the wanted planes directly; None where only the careful reader will do."""
+    return _plain_planes(path, wanted, version_of(path))
+
+
+@lru_cache(maxsize=1 << 14)
+def _plain_planes(path: Path, wanted: tuple[str | int, ...], version: tuple[int, int]) -> Planes | None:
     info = describe_once(path)
     positions = tuple(info.bands.index(name) if isinstance(name, str) else name for name in wanted)
     if set(info.dtypes) - SMALL_INTEGERS or info.has_alpha or len(set(info.dtypes)) != 1:
         return None
     if path.suffix.lower() == ".npy":
-        shape = _mapped(path).shape
+        shape = _mapped(path, version).shape
         bands_last = len(shape) == 3 and shape == (*info.size, len(info.bands))
         if not bands_last and shape != (len(info.bands), *info.size):
             return None
@@ -103,12 +107,12 @@ def _has_only_nodata(path: Path, bands: int) -> bool:
 
 
 @lru_cache(maxsize=MOST_OPEN)
-def _mapped(path: Path) -> NDArray[Any]:
+def _mapped(path: Path, _version: tuple[int, int]) -> NDArray[Any]:
     return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def _read_mapped(path: Path, planes: Planes, window: Window | None) -> NDArray[Any]:
-    array = _mapped(path)
+    array = _mapped(path, version_of(path))
     row, column, rows, columns = window or (0, 0, 1 << 40, 1 << 40)
     area = slice(row, row + rows), slice(column, column + columns)
     if planes.bands_last:

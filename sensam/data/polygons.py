@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensam.data.layout import DatasetSpec
+from sensam.data.raster import Window
 from sensam.errors import InputError, unknown
 
 SUFFIXES = (".gpkg", ".geojson", ".json", ".shp", ".fgb")
@@ -22,6 +23,15 @@ class Grid:
     width: int
     crs: Any
     transform: Any
+
+    def part(self, window: Window) -> "Grid":
+        """The grid of a window of this one."""
+        row, column, rows, columns = window
+        t = self.transform
+        if t is None:
+            return Grid(rows, columns, self.crs, None)
+        east, north = t.c + column * t.a + row * t.b, t.f + column * t.d + row * t.e
+        return Grid(rows, columns, self.crs, type(t)(t.a, t.b, east, t.d, t.e, north))
 
 
 def burn(path: Path, grid: Grid, spec: DatasetSpec) -> NDArray[Any]:

@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensam.data.augment import Light, Pose
-from sensam.data.feed import Portion
+from sensam.data.feed import Feed, Portion
 from sensam.data.labels import LabelHW
+from sensam.data.pairing import Item
+from sensam.data.raster import Window
 from sensam.data.resample import resample_linear, resample_nearest
 from sensam.sensors import Sensor
 
@@ -33,11 +35,17 @@ class Sample:
         """Rows and columns."""
         return self.stored_CHW.shape[1], self.stored_CHW.shape[2]
 
-    def shows_anything(self, ignore: int) -> bool:
-        """Whether there is a pixel to learn from: labelled where there are labels, valid in any band where not."""
+    def shown_HW(self, ignore: int) -> NDArray[np.bool_]:
+        """Pixels from which to learn: labelled where there are labels, valid in any band where not."""
         if self.label_HW is not None:
-            return bool((self.label_HW != ignore).any())
-        return self.valid_CHW is None or bool(self.valid_CHW.any())
+            return np.asarray(self.label_HW != ignore)
+        return np.ones(self.size, bool) if self.valid_CHW is None else np.asarray(self.valid_CHW.any(axis=0))
+
+
+def read_sample(feed: Feed, item: Item, window: Window, *, labels: bool) -> Sample:
+    """One window as it is on disk."""
+    label_HW = feed.dataset.read_label(item, window) if labels else None
+    return assemble_sample(item.key, feed.portion(item, window), label_HW, feed.dataset.ignore)
 
 
 def assemble_sample(key: str, portion: Portion, label_HW: LabelHW | None, ignore: int) -> Sample:

@@ -19,10 +19,23 @@ from sensam.sensors import Sensor
 PACKED_BANDS = 3
 
 
-@lru_cache(maxsize=1 << 14)
 def describe_once(path: Path, key: str | None = None, axes: Axes | None = None) -> RasterInfo:
-    """`describe`, remembered: a header does not change while we train."""
+    """`describe`, remembered for as long as the file stays the same."""
+    return _describe(path, key, axes, version_of(path))
+
+
+@lru_cache(maxsize=1 << 14)
+def _describe(path: Path, key: str | None, axes: Axes | None, _version: tuple[int, int]) -> RasterInfo:
     return describe(path, key=key, axes=axes)
+
+
+def version_of(path: Path) -> tuple[int, int]:
+    """What changes when a file is written again: its time and its length."""
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+    return facts.st_mtime_ns, facts.st_size
 
 
 @dataclass(frozen=True, slots=True)

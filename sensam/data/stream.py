@@ -12,12 +12,11 @@ from sensam.data.dataset import Dataset
 from sensam.data.feed import Feed
 from sensam.data.pairing import Item
 from sensam.data.raster import Window
-from sensam.data.sample import Sample, assemble_sample, lit, posed, resized
+from sensam.data.sample import Sample, lit, posed, read_sample, resized
 from sensam.data.windows import draw, lay_out
 from sensam.errors import InputError, SettingsError
 
-DRAWS = 16  # windows tried in one sample before another sample takes its place
-ORDER, PLACE, POSE, LIGHT = range(4)  # separate random numbers, so that one setting does not disturb another
+ORDER, PLACE, POSE, LIGHT, SEARCH = range(5)  # separate random numbers, so that one setting does not disturb another
 
 Fit = Literal["crop", "stretch"]
 
@@ -60,6 +59,7 @@ class TrainingStream:
         self.items = _items(dataset, split, labels)
         self.ignore = dataset.ignore
         self._feed = Feed(dataset)
+        self._searched: dict[Item, tuple[Window, ...]] = {}
         self._order: tuple[tuple[int, int], NDArray[np.int64]] | None = None
 
     @cached_property
@@ -68,7 +68,7 @@ class TrainingStream:
         if self.fit == "stretch":
             return np.arange(len(self.items))
         sizes = [self.dataset.size(item) for item in self.items]
-        counts = [max(1, round(rows * columns / self.size**2)) for rows, columns in sizes]
+        counts = [max(1, rows // self.size) * max(1, columns // self.size) for rows, columns in sizes]
         return np.repeat(np.arange(len(self.items)), counts)
 
     def __len__(self) -> int:
@@ -81,12 +81,11 @@ class TrainingStream:
         epoch, index = place if isinstance(place, tuple) else (self.epoch, place)
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
-        for neighbour in range(len(self.items)):  # nobody can learn from a window that shows nothing
+        for neighbour in range(len(self._visits)):  # nobody can learn from a window that shows nothing
             item = self.items[self._visit(epoch, index + neighbour)]
-            for attempt in range(DRAWS):
-                sample = self._draw(item, (epoch, index, neighbour, attempt))
-                if sample is not None:
-                    return sample
+            sample = self._sample(item, (epoch, index, neighbour))
+            if sample is not None:
+                return sample
         raise InputError(
             f"No window of split {self.split} has a valid{' and labelled' if self.labels else ''} pixel. "
             "`sensam check` shows what is wrong with the files."
@@ -96,33 +95,62 @@ class TrainingStream:
         """Which item comes at this place of an epoch: every visit once before any comes again."""
         cycle, place = divmod(index, len(self._visits))
         if self._order is None or self._order[0] != (epoch, cycle):
-            self._order = (epoch, cycle), self._random(ORDER, epoch, cycle, 0, 0).permutation(len(self._visits))
+            self._order = (epoch, cycle), self._random(ORDER, epoch, cycle, 0).permutation(len(self._visits))
         return int(self._visits[self._order[1][place]])
 
     def _random(self, purpose: int, *place: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, purpose, *place))
 
-    def _draw(self, item: Item, place: tuple[int, int, int, int]) -> Sample | None:
-        """One window of an item, changed as its place says; None where it shows nothing."""
+    def _sample(self, item: Item, place: tuple[int, int, int]) -> Sample | None:
+        """A window of an item, changed as its place says; None where nothing in the item can be learnt."""
         pose = self.augment.draw_pose(self._random(POSE, *place))
         window, shape = self._window(item, pose, self._random(PLACE, *place))
-        label_HW = self.dataset.read_label(item, window) if self.labels else None
-        sample = assemble_sample(item.key, self._feed.portion(item, window), label_HW, self.ignore)
-        if not sample.shows_anything(self.ignore):
-            return None
+        sample = resized(self._read(item, window), *shape)
+        if not sample.shown_HW(self.ignore).any():
+            pose = pose.enlarging()  # so that the pixel that is found is not dropped again
+            found = self._find(item, pose, self._random(SEARCH, *place))
+            if found is None:
+                return None
+            window, shape = found
+            sample = resized(self._read(item, window), *shape)
         if window[3] < self.dataset.size(item)[1]:
             pose = pose.unrolled()
         random = self._random(LIGHT, *place)
         light = self.augment.draw_light(random, len(sample.gain_C))
-        return lit(posed(resized(sample, *shape), pose), light, self.dataset.sensor, random)
+        return lit(posed(sample, pose), light, self.dataset.sensor, random)
 
-    def _window(self, item: Item, pose: Pose, random: np.random.Generator) -> tuple[Window, tuple[int, int]]:
+    def _read(self, item: Item, window: Window) -> Sample:
+        return read_sample(self._feed, item, window, labels=self.labels)
+
+    def _find(self, item: Item, pose: Pose, random: np.random.Generator) -> tuple[Window, tuple[int, int]] | None:
+        """A window around a pixel that shows something, wherever in the item there is one."""
+        cells = self._cells(item)
+        for position in random.permutation(len(cells)):
+            row, column, _, _ = cells[position]
+            shown = np.argwhere(self._read(item, cells[position]).shown_HW(self.ignore))
+            if len(shown):
+                down, right = shown[random.integers(len(shown))]
+                return self._window(item, pose, random, (row + int(down), column + int(right)))
+        return None
+
+    def _cells(self, item: Item) -> tuple[Window, ...]:
+        """The parts of an item in which to search; those without a label are found once and left out."""
+        if item not in self._searched:
+            cells = lay_out(*self.dataset.size(item), self.size)
+            labels = ((cell, self.dataset.read_label(item, cell) if self.labels else None) for cell in cells)
+            kept = (cell for cell, label_HW in labels if label_HW is None or (label_HW != self.ignore).any())
+            self._searched[item] = tuple(kept)
+        return self._searched[item]
+
+    def _window(
+        self, item: Item, pose: Pose, random: np.random.Generator, around: tuple[int, int] | None = None
+    ) -> tuple[Window, tuple[int, int]]:
         """What to read, and the size it becomes."""
         rows, columns = self.dataset.size(item)
         if self.fit == "stretch":
             return (0, 0, rows, columns), (self.size, self.size)
         wanted = max(1, round(self.size / pose.magnification))
-        window = draw(random, rows, columns, wanted, wanted)
+        window = draw(random, rows, columns, wanted, wanted, around=around)
         return window, (self._magnified(window[2], wanted, pose), self._magnified(window[3], wanted, pose))
 
     def _magnified(self, side: int, wanted: int, pose: Pose) -> int:
@@ -164,8 +192,7 @@ class EvaluationStream:
     def __getitem__(self, place: int | tuple[int, int]) -> Sample:
         index = place[1] if isinstance(place, tuple) else place
         item, window = self.places[index]
-        label_HW = self.dataset.read_label(item, window) if self.labels else None
-        sample = assemble_sample(item.key, self._feed.portion(item, window), label_HW, self.ignore)
+        sample = read_sample(self._feed, item, window, labels=self.labels)
         return resized(sample, self.size, self.size) if self.fit == "stretch" and self.size else sample
 
 

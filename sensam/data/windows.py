@@ -10,12 +10,32 @@ from sensam.data.raster import Window
 from sensam.errors import InputError
 
 
-def draw(rng: np.random.Generator, height: int, width: int, rows: int, columns: int) -> Window:
-    """A window anywhere in the scene, every place equally likely; the whole side where the scene is smaller."""
+def draw(
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    rows: int,
+    columns: int,
+    *,
+    around: tuple[int, int] | None = None,
+) -> Window:
+    """A window anywhere in the scene, every place equally likely; the whole side where the scene is smaller.
+
+    With `around` only places that hold this pixel are taken.
+    """
     rows, columns = min(rows, height), min(columns, width)
-    row = int(rng.integers(0, height - rows + 1))
-    column = int(rng.integers(0, width - columns + 1))
-    return row, column, rows, columns
+    return (
+        _start(rng, height, rows, around and around[0]),
+        _start(rng, width, columns, around and around[1]),
+        rows,
+        columns,
+    )
+
+
+def _start(rng: np.random.Generator, whole: int, part: int, inside: int | None) -> int:
+    first = 0 if inside is None else max(0, inside - part + 1)
+    last = whole - part if inside is None else min(inside, whole - part)
+    return int(rng.integers(first, last + 1))
 
 
 def lay_out(height: int, width: int, size: int) -> tuple[Window, ...]:
