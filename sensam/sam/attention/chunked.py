@@ -1,0 +1,91 @@
+"""Attention in blocks through one reused scratch buffer: memory linear in the tokens, forward and backward."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SCRATCH = {"cpu": 2**20}  # scores in memory at once: few megabytes stay in a processor's cache
+SCRATCH_ELSEWHERE = 2**26  # an accelerator wants few large steps
+
+
+def attend_chunked(query_BRTd: Tensor, key_BRSd: Tensor, value_BRSd: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Exact, and the backward computes the scores again instead of keeping them."""
+    heads = (x.flatten(0, 1).contiguous() for x in (query_BRTd, key_BRSd, value_BRSd, rows, columns))
+    out_GTd: Tensor = _attend(*heads)
+    return out_GTd.unflatten(0, query_BRTd.shape[:2])
+
+
+# As operators of their own the loops are one step to autograd and to torch.compile. G = images x heads.
+@torch.library.custom_op("sensam::attend_in_blocks", mutates_args=())
+def _attend(query_GTd: Tensor, key_GSd: Tensor, value_GSd: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    out = torch.empty_like(query_GTd)
+    for heads, block, scratch in _blocks(query_GTd, key_GSd):
+        q, r, c = query_GTd[heads, block], rows[heads, block], columns[heads, block]
+        weights = _softmax_scores(q, key_GSd[heads], r, c, scratch)
+        torch.bmm(weights, value_GSd[heads], out=out[heads, block])
+    return out
+
+
+@torch.library.custom_op("sensam::attend_in_blocks_backward", mutates_args=())
+def _attend_backward(
+    grad_GTd: Tensor, query_GTd: Tensor, key_GSd: Tensor, value_GSd: Tensor, rows: Tensor, columns: Tensor, out: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    grad_GTd = grad_GTd.contiguous()
+    scale = query_GTd.shape[-1] ** -0.5
+    d_query, d_rows, d_columns = torch.empty_like(query_GTd), torch.empty_like(rows), torch.empty_like(columns)
+    d_key, d_value = torch.zeros_like(key_GSd), torch.zeros_like(value_GSd)
+    drift = (grad_GTd * out).sum(-1, keepdim=True)  # what the softmax takes from every score's gradient
+    for heads, block, scratch in _blocks(query_GTd, key_GSd):
+        q, r, c, grad = query_GTd[heads, block], rows[heads, block], columns[heads, block], grad_GTd[heads, block]
+        weights = _softmax_scores(q, key_GSd[heads], r, c, scratch)
+        d_value[heads].baddbmm_(weights.transpose(1, 2), grad)
+        d_scores = torch.bmm(grad, value_GSd[heads].transpose(1, 2)).sub_(drift[heads, block]).mul_(weights)
+        d_query[heads, block] = torch.bmm(d_scores, key_GSd[heads]).mul_(scale)
+        d_key[heads].baddbmm_(d_scores.transpose(1, 2), q, alpha=scale)
+        on_grid = d_scores.unflatten(-1, (rows.shape[-1], columns.shape[-1]))
+        d_rows[heads, block], d_columns[heads, block] = on_grid.sum(-1), on_grid.sum(-2)
+    return d_query, d_key, d_value, d_rows, d_columns
+
+
+def _softmax_scores(query: Tensor, key: Tensor, rows: Tensor, columns: Tensor, scratch: Tensor) -> Tensor:
+    scores = scratch[: query.shape[0] * query.shape[1] * key.shape[1]].view(query.shape[0], query.shape[1], -1)
+    on_grid = scores.view(*query.shape[:2], rows.shape[-1], columns.shape[-1])
+    torch.add(rows[..., :, None], columns[..., None, :], out=on_grid)
+    torch.baddbmm(scores, query, key.transpose(1, 2), alpha=query.shape[-1] ** -0.5, out=scores)
+    return torch.softmax(scores, -1, out=scores)
+
+
+def _blocks(query_GTd: Tensor, key_GSd: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Several heads at once where their scores fit into the scratch buffer, else part of the queries of one head."""
+    (G, T, _), S = query_GTd.shape, key_GSd.shape[1]
+    budget = SCRATCH.get(query_GTd.device.type, SCRATCH_ELSEWHERE)
+    heads = min(G, max(1, budget // (T * S)))
+    queries = min(T, max(1, budget // S))
+    scratch = query_GTd.new_empty(heads * queries * S)
+    for head in range(0, G, heads):
+        for query in range(0, T, queries):
+            yield slice(head, head + heads), slice(query, query + queries), scratch
+
+
+@_attend.register_fake
+def _(query_GTd: Tensor, *_: Tensor) -> Tensor:
+    return torch.empty_like(query_GTd)
+
+
+@_attend_backward.register_fake
+def _(_: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+    return tuple(torch.empty_like(x) for x in inputs[:5])
+
+
+def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs, output)
+
+
+def _backward(ctx: Any, grad_GTd: Tensor) -> tuple[Tensor, ...]:
+    gradients: tuple[Tensor, ...] = _attend_backward(grad_GTd, *ctx.saved_tensors)
+    return gradients
+
+
+_attend.register_autograd(_backward, setup_context=_keep)
