@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sensam.sam.nano.scenes import make_scene
+from sensam.sam.nano.scenes import NanoScene, make_scene
 
 # SAM's own constants: the mean and spread of its training images, in 8-bit RGB.
 PIXEL_MEAN = (123.675, 116.28, 103.53)
@@ -28,6 +28,7 @@ class Lesson:
     target_NHW: Tensor
     click_N2: Tensor
     box_N4: Tensor
+    part_BHW: Tensor  # which smallest part each pixel belongs to
 
 
 class Lessons(Dataset[Lesson]):
@@ -43,9 +44,12 @@ class Lessons(Dataset[Lesson]):
         rng = default_rng((self.seed, step))
         size = _SIZES[rng.choice(len(_SIZES), p=_SIZE_CHANCES)]
         count = max(1, round(self.batch * 128 * 128 / (size[0] * size[1])))
-        images, targets, clicks, boxes = [], [], [], []
+        images, targets, clicks, boxes, parts = [], [], [], [], []
         for row in range(count):
-            scene = make_scene(self.seed, step * self.batch + row, size)
+            # Drawing a scene costs as much as learning from it: each is used twice, the second time transformed.
+            scene = make_scene(self.seed, step * self.batch + row // 2, size)
+            if row % 2:
+                scene = transform(rng, scene)
             area = scene.regions_NHW.sum((1, 2))
             chance = area**0.3 / (area**0.3).sum()
             for pick in rng.choice(len(area), self.regions, p=chance):
@@ -54,12 +58,24 @@ class Lessons(Dataset[Lesson]):
                 clicks.append(click_inside(rng, mask))
                 boxes.append(loose_box(rng, mask))
             images.append(scene.image_HW3)
+            parts.append(scene.parts_HW)
         return Lesson(
             standardise(np.stack(images)),
             torch.from_numpy(np.stack(targets)),
             torch.from_numpy(np.stack(clicks)),
             torch.from_numpy(np.stack(boxes)),
+            torch.from_numpy(np.stack(parts)),
         )
+
+
+def transform(rng: Generator, scene: NanoScene) -> NanoScene:
+    """The scene mirrored or turned upside down, in other colours."""
+    rows, columns = (slice(None, None, int(step)) for step in rng.choice((-1, 1), 2))
+    image = scene.image_HW3[rows, columns][..., rng.permutation(3)]
+    if rng.uniform() < 0.3:
+        image = 255 - image
+    turned = (image, scene.regions_NHW[:, rows, columns], scene.parts_HW[rows, columns])
+    return NanoScene(*(np.ascontiguousarray(part) for part in turned))
 
 
 def standardise(image_BHW3: NDArray[np.uint8]) -> Tensor:

@@ -21,6 +21,7 @@ class NanoScene:
 
     image_HW3: NDArray[np.uint8]
     regions_NHW: NDArray[np.bool_]
+    parts_HW: NDArray[np.int16]  # which smallest part each pixel belongs to
 
 
 def make_scene(seed: int, index: int, size: tuple[int, int] = (128, 128)) -> NanoScene:
@@ -31,7 +32,7 @@ def make_scene(seed: int, index: int, size: tuple[int, int] = (128, 128)) -> Nan
     for _ in range(int(rng.integers(1, 4) if rng.uniform() < 0.3 else rng.integers(3, 14))):
         _place_thing(rng, canvas, picture, parts_HW, things)
     picture = _light(rng, canvas, picture)
-    return NanoScene(_photograph(rng, picture), _visible_regions(parts_HW, things))
+    return NanoScene(_photograph(rng, picture), _visible_regions(parts_HW, things), parts_HW)
 
 
 def _backdrop(rng: Generator, canvas: Canvas) -> tuple[Image, NDArray[np.int16], list[list[int]]]:

@@ -53,9 +53,9 @@ def split_shape(rng: Generator, canvas: Canvas, shape: Mask) -> list[Mask]:
 
 def _stretched(rng: Generator, y: Image, x: Image) -> tuple[Image, Image]:
     """Rotate, and squeeze one axis."""
-    angle, squeeze = rng.uniform(0, 2 * np.pi), np.float32(rng.uniform(0.35, 1.0))
+    angle, squeeze = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 1.0)
     cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    return (cosine * y - sine * x) / squeeze, (cosine * x + sine * y) * squeeze
+    return (cosine * y - sine * x) / np.float32(squeeze), (cosine * x + sine * y) * np.float32(squeeze)
 
 
 def _blob(rng: Generator, y: Image, x: Image, radius: float) -> Mask:

@@ -4,15 +4,17 @@ import csv
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 from torch.utils.data import DataLoader
+from transformers.models.sam.modeling_sam import SamAttention
 
 from sensam.errors import InputError
+from sensam.sam.encoder import SelfAttention
 from sensam.sam.model import Sam, build_sam
 from sensam.sam.nano.lessons import Lesson, Lessons
 from sensam.sam.nano.objective import ask_and_grade
@@ -24,11 +26,11 @@ Report = Callable[[dict[str, float]], None]
 class Recipe:
     """All that decides the weights. The rate warms up, stays, and falls to zero over the last part of the run."""
 
-    steps: int = 8000
+    steps: int = 5000
     batch: int = 16  # images of 128 x 128 a step, or as many pixels at another size
-    regions: int = 8  # asked in each image
-    rate: float = 1e-3
-    warm_up: int = 200
+    regions: int = 4  # asked in each image
+    rate: float = 1.5e-3
+    warm_up: int = 100
     fall: float = 0.3  # share of the run over which the rate falls
     weight_decay: float = 0.05
     clip: float = 1.0
@@ -45,26 +47,31 @@ def train(recipe: Recipe, folder: Path, *, save_every: int = 200, report: Report
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     sam = build_sam("nano")
-    optimiser = _optimiser(sam, recipe)
-    done = _resume(folder, recipe, sam, optimiser)
+    start_attentive(sam)
+    optimisers = build_optimisers(sam, recipe)
+    done = _resume(folder, recipe, sam, optimisers)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     sam.to(device).train()
+    # The fused kernel's backward is slow on CPU for 256 queries and 7 keys: with it a step takes a third longer.
+    sam.mask_decoder.config._attn_implementation = "eager"
     started, marks = time.perf_counter(), _Marks()
     for step, lesson in zip(range(done, recipe.steps), _lessons(recipe, done), strict=True):
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.rate_at(step)
+        for optimiser in optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = recipe.rate_at(step)
         with torch.autocast(device.type, torch.bfloat16):
             loss, grades = ask_and_grade(sam, _to(lesson, device), step_seed=recipe.seed * 1_000_003 + step)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(sam.parameters(), recipe.clip)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        for optimiser in optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
         marks.add(grades)
         if (step + 1) % save_every == 0 or step + 1 == recipe.steps:
             row = {"step": step + 1, "rate": recipe.rate_at(step), **marks.means()}
             row["seconds_a_step"] = (time.perf_counter() - started) / (step + 1 - done)
             _log(folder, row)
-            _save(folder, recipe, sam, optimiser, step + 1)
+            _save(folder, recipe, sam, optimisers, step + 1)
             if report:
                 report(row)
     return sam.eval()
@@ -78,27 +85,60 @@ def _lessons(recipe: Recipe, start: int) -> Iterator[Lesson]:
 
 
 def _to(lesson: Lesson, device: torch.device) -> Lesson:
-    return Lesson(*(part.to(device) for part in (lesson.image_B3HW, lesson.target_NHW, lesson.click_N2, lesson.box_N4)))
+    return Lesson(*(getattr(lesson, field.name).to(device) for field in fields(lesson)))
 
 
-def _optimiser(sam: Sam, recipe: Recipe) -> Optimizer:
-    """AdamW that decays matrices only: norms, biases, embeddings and positions keep their size."""
-    decayed, kept = [], []
+@torch.no_grad()
+def start_attentive(sam: Sam) -> None:
+    """Let every attention begin by looking at what is similar: one orthogonal projection for queries and keys.
+
+    A click then finds its own place in the image, and a token its own surface, before anything is learnt. With
+    torch's own start the loss stays on its first plateau three times as long.
+    """
+    for module in sam.modules():
+        if isinstance(module, SelfAttention):
+            query, key, _ = module.qkv.weight.chunk(3)
+            torch.nn.init.orthogonal_(query)
+            key.copy_(query)
+            module.qkv.bias.zero_()
+        elif isinstance(module, SamAttention):
+            torch.nn.init.orthogonal_(module.q_proj.weight, gain=2.0)
+            module.k_proj.weight.copy_(module.q_proj.weight)
+            module.q_proj.bias.zero_()
+            module.k_proj.bias.zero_()
+
+
+def build_optimisers(sam: Sam, recipe: Recipe) -> list[Optimizer]:
+    """Muon for the matrices of hidden layers, Adam for everything else; only matrices decay.
+
+    In 75 steps Muon reached twice Adam's one-click IoU at the same rate and cost.
+    """
+    if not hasattr(torch.optim, "Muon"):
+        raise InputError(f"Teaching nano needs torch 2.9 or newer for its optimiser Muon, found {torch.__version__}.")
+    hidden: list[Tensor] = []
+    others: list[Tensor] = []
     for name, parameter in sam.named_parameters():
-        is_matrix = parameter.ndim > 1 and not any(word in name for word in ("pos", "embed.", "token", "shared"))
-        (decayed if is_matrix else kept).append(parameter)
-    groups = [{"params": decayed}, {"params": kept, "weight_decay": 0.0}]
-    return AdamW(groups, lr=recipe.rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98))
+        is_hidden = parameter.ndim == 2 and not any(word in name for word in ("pos", "embed", "token"))
+        (hidden if is_hidden else others).append(parameter)
+    return [
+        torch.optim.Muon(hidden, lr=recipe.rate, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"),
+        AdamW([p for p in others if p.requires_grad], lr=recipe.rate, weight_decay=0.0, betas=(0.9, 0.98)),
+    ]
 
 
-def _save(folder: Path, recipe: Recipe, sam: Sam, optimiser: Optimizer, step: int) -> None:
-    state = {"recipe": asdict(recipe), "sam": sam.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
+def _save(folder: Path, recipe: Recipe, sam: Sam, optimisers: list[Optimizer], step: int) -> None:
+    state = {
+        "recipe": asdict(recipe),
+        "sam": sam.state_dict(),
+        "optimisers": [optimiser.state_dict() for optimiser in optimisers],
+        "step": step,
+    }
     unfinished = folder / "last.pt.part"
     torch.save(state, unfinished)
     unfinished.replace(folder / "last.pt")
 
 
-def _resume(folder: Path, recipe: Recipe, sam: Sam, optimiser: Optimizer) -> int:
+def _resume(folder: Path, recipe: Recipe, sam: Sam, optimisers: list[Optimizer]) -> int:
     """Load the last checkpoint; the number of steps it has done."""
     path = folder / "last.pt"
     if not path.exists():
@@ -114,7 +154,8 @@ def _resume(folder: Path, recipe: Recipe, sam: Sam, optimiser: Optimizer) -> int
             "Choose another folder, or the same recipe."
         )
     sam.load_state_dict(state["sam"])
-    optimiser.load_state_dict(state["optimiser"])
+    for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+        optimiser.load_state_dict(saved)
     return int(state["step"])
 
 
@@ -142,7 +183,7 @@ class _Marks:
 
     def means(self) -> dict[str, float]:
         """The means since the last call. Kinds of question that were not asked are NaN, so that columns stay."""
-        names = ("loss", "click_iou", "box_iou", "single_iou", "corrected_iou")
+        names = ("loss", "grouping", "click_iou", "box_iou", "single_iou", "corrected_iou")
         row = {name: self.sums.get(name, float("nan")) / self.counts.get(name, 1) for name in names}
         self.sums, self.counts = {}, {}
         return row

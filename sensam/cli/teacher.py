@@ -1,0 +1,70 @@
+"""`sensam teacher`: make the built-in teacher from nothing, and score it or any other SAM."""
+
+from pathlib import Path
+
+import typer
+
+teacher = typer.Typer(help="Make the built-in teacher [bold]nano[/bold] from nothing, and score it.")
+
+
+@teacher.command()
+def train(
+    out: Path = typer.Argument(..., help="Folder for checkpoints, the curve and at the end the model."),
+    steps: int = typer.Option(0, help="Length of the run; 0 means the recipe of the weights that ship."),
+    seed: int = typer.Option(0, help="Seed of everything random."),
+) -> None:
+    """Teach nano on generated scenes, as the weights that ship were taught. A stopped run goes on.
+
+    Example: [bold]sensam teacher train runs/nano[/bold]
+    """
+    from rich.console import Console
+
+    from sensam.sam.nano import training
+    from sensam.sam.weights import save_sam
+
+    console = Console()
+    recipe = training.Recipe(seed=seed, **({"steps": steps} if steps else {}))
+    console.print(f"{recipe.steps} steps of {recipe.batch} images, {recipe.regions} regions each, into {out}")
+
+    def report(row: dict[str, float]) -> None:
+        left = (recipe.steps - row["step"]) * row["seconds_a_step"] / 60
+        console.print(
+            f"step {row['step']:.0f}  loss {row['loss']:.3f}  IoU: click {row['click_iou']:.3f}  "
+            f"box {row['box_iou']:.3f}  corrected {row['corrected_iou']:.3f}  {left:.0f} min left"
+        )
+
+    sam = training.train(recipe, out, report=report)
+    save_sam(sam, out / "model", half=True)
+    console.print(f"The model is in {out / 'model'}: use it with --teacher {out / 'model'}")
+
+
+@teacher.command()
+def score(
+    source: str = typer.Option("nano", "--teacher", help="nano, a hub id, a folder, or Meta's .pth."),
+    scenes: int = typer.Option(500, help="Held-out generated scenes to score on."),
+    photos: Path | None = typer.Option(None, help="Folder with images/*.jpg and segs/*.npz (Berkeley's layout)."),
+    out: Path | None = typer.Option(None, help="Also write the numbers to this JSON file."),
+) -> None:
+    """One-click and box IoU of a SAM, beside flood fill at its best tolerance and the same SAM untrained.
+
+    Example: [bold]sensam teacher score --photos data/bsds/val[/bold]
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from sensam.evaluate.clicks import generated, photographs
+    from sensam.evaluate.contest import contest, write_json
+    from sensam.sam.weights import load_sam
+
+    sam = load_sam(source)
+    results = {f"{scenes} generated scenes": contest(sam, list(generated(scenes)))}
+    if photos is not None:
+        results["photographs"] = contest(sam, list(photographs(photos)))
+    for title, rows in results.items():
+        table = Table("", "one click", "box", title=f"{title}: mean IoU of {rows[0].click.regions} regions [95 %]")
+        for row in rows:
+            cells = (f"{s.mean:.3f} [{s.low:.3f}, {s.high:.3f}]" for s in (row.click, row.box))
+            table.add_row(row.name, *cells)
+        Console().print(table)
+    if out is not None:
+        write_json(out, source, results)

@@ -1,0 +1,148 @@
+"""How well one click or one box finds a region: SAM beside flood fill, on generated scenes and on photographs."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import distance_transform_edt, label
+
+from sensam.errors import InputError
+from sensam.infer.promptable import Predictor
+from sensam.sam.model import Sam
+from sensam.sam.nano.scenes import make_scene
+
+HELD_OUT = 1  # the seed of scenes that nano never learns from; it learns from seed 0
+TOLERANCES = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)  # of flood fill, in 8-bit steps of any band
+
+Mask = NDArray[np.bool_]
+Answer = Callable[["Picture"], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """An image and the regions that a click or box in it may mean."""
+
+    image_HW3: NDArray[np.uint8]
+    regions_NHW: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Mean IoU over all regions, with the 95 % interval of drawing other pictures of the same kind."""
+
+    mean: float
+    low: float
+    high: float
+    regions: int
+
+
+def generated(count: int, size: tuple[int, int] = (128, 128)) -> Iterator[Picture]:
+    """Held-out generated scenes."""
+    for index in range(count):
+        scene = make_scene(HELD_OUT, index, size)
+        yield Picture(scene.image_HW3, scene.regions_NHW)
+
+
+def photographs(folder: Path, *, smallest: float = 0.005) -> Iterator[Picture]:
+    """Photographs of a Berkeley segmentation split, with the regions of each image's first annotator.
+
+    The folder holds images/NAME.jpg and segs/NAME.npz; regions below `smallest` of the image are left out.
+    """
+    paths = sorted((folder / "images").glob("*.jpg"))
+    if not paths:
+        raise InputError(f"{folder} holds no images/*.jpg. Give a folder with images/ and segs/.")
+    for path in paths:
+        with np.load(folder / "segs" / f"{path.stem}.npz", allow_pickle=False) as stored:
+            regions_HW = stored["segs"][0]
+        numbers, areas = np.unique(regions_HW, return_counts=True)
+        kept = numbers[areas >= smallest * regions_HW.size]
+        yield Picture(np.asarray(Image.open(path).convert("RGB")), regions_HW == kept[:, None, None])
+
+
+def most_inside(mask_HW: Mask) -> tuple[int, int]:
+    """The pixel of a region that is farthest from its edge, as row and column."""
+    depth = distance_transform_edt(np.pad(mask_HW, 1))[1:-1, 1:-1]
+    row, column = np.unravel_index(depth.argmax(), depth.shape)
+    return int(row), int(column)
+
+
+def tight_box(mask_HW: Mask) -> tuple[int, int, int, int]:
+    """The region's first and last column and row, as x0, y0, x1, y1."""
+    rows, columns = np.nonzero(mask_HW.any(1))[0], np.nonzero(mask_HW.any(0))[0]
+    return int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
+
+
+def click_answer(sam: Sam) -> Answer:
+    """One click at the most inner pixel; of three masks the one that SAM itself thinks best."""
+    predictor = Predictor(sam)
+
+    def answer(picture: Picture) -> NDArray[np.float64]:
+        predictor.set_image(picture.image_HW3)
+        clicks = [most_inside(region)[::-1] for region in picture.regions_NHW]
+        found = predictor.predict(points=np.array(clicks, np.float32)[:, None]).best()
+        return iou(found.masks_NMHW[:, 0].cpu().numpy(), picture.regions_NHW)
+
+    return answer
+
+
+def box_answer(sam: Sam) -> Answer:
+    """The region's tight box, one mask."""
+    predictor = Predictor(sam)
+
+    def answer(picture: Picture) -> NDArray[np.float64]:
+        predictor.set_image(picture.image_HW3)
+        boxes = np.array([tight_box(region) for region in picture.regions_NHW], np.float32)
+        boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)  # a region one pixel wide still needs a box
+        found = predictor.predict(boxes=boxes, multimask=False)
+        return iou(found.masks_NMHW[:, 0].cpu().numpy(), picture.regions_NHW)
+
+    return answer
+
+
+def flood_answer(tolerance: int, *, boxed: bool = False) -> Answer:
+    """What spreads from the click over pixels within `tolerance` of its colour; `boxed` keeps it inside the box."""
+
+    def answer(picture: Picture) -> NDArray[np.float64]:
+        found = np.zeros_like(picture.regions_NHW)
+        pixels = picture.image_HW3.astype(np.int16)
+        for number, region in enumerate(picture.regions_NHW):
+            row, column = most_inside(region)
+            alike = (np.abs(pixels - pixels[row, column]) <= tolerance).all(-1)
+            if boxed:
+                x0, y0, x1, y1 = tight_box(region)
+                inside = np.zeros_like(alike)
+                inside[y0 : y1 + 1, x0 : x1 + 1] = True
+                alike &= inside
+            pieces, _ = label(alike)
+            found[number] = pieces == pieces[row, column]
+        return iou(found, picture.regions_NHW)
+
+    return answer
+
+
+def iou(found_NHW: Mask, truth_NHW: Mask) -> NDArray[np.float64]:
+    """Intersection over union of each pair of masks."""
+    both = (found_NHW & truth_NHW).sum((1, 2))
+    return np.asarray(both / np.maximum((found_NHW | truth_NHW).sum((1, 2)), 1))
+
+
+def score(answer: Answer, pictures: Iterable[Picture]) -> Score:
+    """Ask about every region of every picture."""
+    by_picture = [answer(picture) for picture in pictures]
+    everything = np.concatenate(by_picture)
+    draws = np.random.default_rng(0).integers(len(by_picture), size=(1000, len(by_picture)))
+    sums = np.array([ious.sum() for ious in by_picture])
+    counts = np.array([len(ious) for ious in by_picture])
+    means = sums[draws].sum(1) / counts[draws].sum(1)
+    low, high = np.percentile(means, (2.5, 97.5))
+    return Score(float(everything.mean()), float(low), float(high), len(everything))
+
+
+def best_flood(pictures: list[Picture], *, boxed: bool = False) -> tuple[int, Score]:
+    """Flood fill at the tolerance that does best on these very pictures: the strongest case for it."""
+    scores = {tolerance: score(flood_answer(tolerance, boxed=boxed), pictures) for tolerance in TOLERANCES}
+    best = max(scores, key=lambda tolerance: scores[tolerance].mean)
+    return best, scores[best]
