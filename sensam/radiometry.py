@@ -175,10 +175,11 @@ def _by_count(
     sensor: Sensor, info: Described, called: Sequence[str], found: Sequence[int | None], *, is_named: bool
 ) -> Match:
     """In the file's order, when nothing the file says speaks against it."""
-    known = [called[position] for position in found if position is not None]
+    known = [position for position in found if position is not None]
+    shown = _shortened([name or band for name, band in zip(called, info.bands, strict=True)])
     if is_named and known:
         missing = [band.name for band, position in zip(sensor.bands, found, strict=True) if position is None]
-        raise InputError(f"{info.name} lacks {_shortened(missing)} of {sensor.name}. It has {_shortened(info.bands)}.")
+        raise InputError(f"{info.name} lacks {_shortened(missing)} of {sensor.name}. It has {shown}.")
     bands = info.bands
     if len(bands) + 1 == len(sensor.bands) and info.has_alpha:
         bands = (*bands, "alpha")
@@ -187,7 +188,7 @@ def _by_count(
     foreign = [name for name in called if name and not SAYS_NOTHING.fullmatch(name)]
     if is_named and foreign:
         raise InputError(
-            f"{info.name} names its bands {_shortened(info.bands)}, which {sensor.name} does not know. "
+            f"{info.name} names its bands {shown}, which {sensor.name} does not know. "
             f"Say which is which with --bands {_listed(sensor.band_names)}"
         )
     for band, length in zip(sensor.bands, info.wavelengths_nm, strict=False):

@@ -259,7 +259,7 @@ class TestNothingIsRescaledByItsSurroundings:
         return np.random.default_rng(5).integers(1, 4000, (4, 24, 32)).astype(np.int16)
 
     def feed(self, path, window=None):
-        return self.sensor.normalise(read_image(path, self.sensor, window=window))
+        return self.sensor.normalise(read_image(path, self.sensor, match(self.sensor, describe(path)), window=window))
 
     def test_one_hot_pixel(self, write, stored):
         before = self.feed(write(stored))
@@ -277,7 +277,7 @@ class TestNothingIsRescaledByItsSurroundings:
         after = self.feed(path)
         assert (after[:, :, 10:14] == 0).all()
         assert np.array_equal(np.delete(before, range(10, 14), 2), np.delete(after, range(10, 14), 2))
-        valid = read_image(path, self.sensor).valid_HW
+        valid = read_image(path, self.sensor, match(self.sensor, describe(path))).valid_HW
         assert valid.sum() == 24 * 28
 
     def test_swapped_bands_are_put_right_by_their_names(self, write, stored):

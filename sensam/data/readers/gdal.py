@@ -26,7 +26,7 @@ COLOURS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue:
 
 
 PNG_TAIL = 4096  # bytes at the end of a PNG in which its last chunk must stand, whatever was appended to it
-ALPHA = "alpha"
+ALPHA, VALUE = "alpha", "value"
 HEADER = ".hdr"
 ENVI_DATA = ("", ".dat", ".img", ".raw", ".bin", ".bsq", ".bil", ".bip")
 
@@ -37,7 +37,7 @@ class Plane:
 
     name: str
     index: int  # GDAL's, counted from 1
-    part: str = "value"  # or "real", "imag" of a complex number; "red", "green", "blue" of a palette
+    part: str = VALUE  # or "real", "imag" of a complex number; "red", "green", "blue" of a palette
     facts: BandFacts = field(default_factory=BandFacts)
 
 
@@ -173,54 +173,53 @@ def _scaling(dataset: Any, plane: Plane) -> Scaling | None:
 def _read_planes(
     dataset: Any, planes: Sequence[Plane], hiding: Sequence[int], area: GdalWindow, path: str
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    indexes = sorted({plane.index for plane in planes})
-    stored = _read_indexes(dataset, indexes, area)
-    shown = _shown(dataset, indexes, hiding, area)
+    """All planes at once where the file stores each as one number, else one by one."""
+    indexes = [plane.index for plane in planes]
+    is_plain = all(plane.part == VALUE for plane in planes)
+    if is_plain and len({dataset.dtypes[index - 1] for index in indexes}) == 1:
+        stored_CHW = dataset.read(indexes, window=area)
+        valid_CHW = _valid(dataset, indexes, stored_CHW, hiding, area)
+        pixels_CHW = to_float32(stored_CHW, valid_CHW, path)
+        return pixels_CHW, valid_CHW & np.isfinite(pixels_CHW) if stored_CHW.dtype.kind == "f" else valid_CHW
     pixels, valid = [], []
     for plane in planes:
-        numbers = _part(dataset, stored[plane.index], plane)
-        there = shown.get(plane.index, np.True_) & _not_nodata(dataset, stored[plane.index], plane.index)
-        pixels.append(to_float32(numbers, there, path))
-        valid.append(there & np.isfinite(pixels[-1]))
+        stored_HW = dataset.read(plane.index, window=area)
+        there_HW = _valid(dataset, [plane.index], stored_HW[None], hiding, area)[0]
+        numbers_HW, seen_HW = _part(dataset, stored_HW, plane.part)
+        pixels.append(to_float32(numbers_HW, there_HW, path))
+        valid.append(there_HW & seen_HW & np.isfinite(pixels[-1]))
     return np.stack(pixels), np.stack(valid)
 
 
-def _read_indexes(dataset: Any, indexes: Sequence[int], area: GdalWindow) -> dict[int, NDArray[Any]]:
-    if len({dataset.dtypes[index - 1] for index in indexes}) == 1:
-        return dict(zip(indexes, dataset.read(indexes, window=area), strict=True))
-    return {index: dataset.read(index, window=area) for index in indexes}
-
-
-def _part(dataset: Any, stored_HW: NDArray[Any], plane: Plane) -> NDArray[Any]:
-    if plane.part == "value":
-        return stored_HW
-    if plane.part in {"real", "imag"}:
-        return np.asarray(getattr(stored_HW, plane.part))
-    table = np.zeros((256, 4), np.uint8)
+def _part(dataset: Any, stored_HW: NDArray[Any], part: str) -> tuple[NDArray[Any], NDArray[np.bool_] | np.bool_]:
+    """The wanted part of what is stored, and where it is to be seen: a palette may have transparent colours."""
+    if part == VALUE:
+        return stored_HW, np.True_
+    if part in {"real", "imag"}:
+        return np.asarray(getattr(stored_HW, part)), np.True_
+    table = np.zeros((np.iinfo(stored_HW.dtype).max + 1, 4), np.uint8)
     for index, colour in dataset.colormap(1).items():
-        if index < len(table):
-            table[index] = colour
-    return np.asarray(table[stored_HW, list(COLOURS.values()).index(plane.part)])
+        table[index] = colour
+    colours_HW4 = table[stored_HW]
+    return colours_HW4[..., list(COLOURS.values()).index(part)], colours_HW4[..., 3] > 0
 
 
-def _not_nodata(dataset: Any, stored_HW: NDArray[Any], index: int) -> NDArray[np.bool_]:
-    nodata = dataset.nodatavals[index - 1]
-    return np.ones(stored_HW.shape, bool) if nodata is None else differs_from(stored_HW, nodata)
+def _valid(
+    dataset: Any, indexes: Sequence[int], stored_CHW: NDArray[Any], hiding: Sequence[int], area: GdalWindow
+) -> NDArray[np.bool_]:
+    """Where a number is not nodata and no mask band or alpha (`hiding`) hides it.
 
-
-def _shown(
-    dataset: Any, indexes: Sequence[int], hiding: Sequence[int], area: GdalWindow
-) -> dict[int, NDArray[np.bool_]]:
-    """Where no mask band and no alpha (`hiding`) hides a pixel. GDAL lets those overrule nodata; here every one counts.
-
-    Alpha hides only where it is exactly 0: half transparent pixels have a colour.
+    GDAL lets a mask band or alpha overrule nodata; here every one counts. Alpha hides only where it is exactly 0: half
+    transparent pixels have a colour.
     """
-    shown: dict[int, NDArray[np.bool_]] = {}
-    for index in indexes:
-        flags = set(dataset.mask_flag_enums[index - 1])
-        if flags not in ({MaskFlags.all_valid}, {MaskFlags.nodata}) and MaskFlags.alpha not in flags:
-            shown[index] = dataset.read_masks(index, window=area) > 0
+    valid_CHW = np.ones(stored_CHW.shape, bool)
+    nodata, flags = dataset.nodatavals, dataset.mask_flag_enums
+    for row, index in enumerate(indexes):
+        if nodata[index - 1] is not None:
+            valid_CHW[row] = differs_from(stored_CHW[row], nodata[index - 1])
+        kinds = set(flags[index - 1])
+        if kinds not in ({MaskFlags.all_valid}, {MaskFlags.nodata}) and MaskFlags.alpha not in kinds:
+            valid_CHW[row] &= dataset.read_masks(index, window=area) > 0
     for alpha in hiding:
-        opaque = dataset.read(alpha, window=area) > 0
-        shown = {index: shown.get(index, np.True_) & opaque for index in indexes}
-    return shown
+        valid_CHW &= dataset.read(alpha, window=area) > 0
+    return valid_CHW

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypedDict
 
 from sensam.data.raster import Raster, RasterInfo, Window
 from sensam.data.readers import gdal, matlab, netcdf, numpy_files
@@ -10,7 +11,7 @@ from sensam.data.readers.arrays import ArrayFile, Axes
 from sensam.data.readers.selection import Bands
 from sensam.data.readers.stack import Stack, label_files
 from sensam.errors import InputError, SettingsError
-from sensam.radiometry import match
+from sensam.radiometry import Match
 from sensam.sensors import Sensor
 
 PathLike = str | Path
@@ -44,7 +45,10 @@ def open_raster(
             return file.read(bands, window, name, axes)
     parts = _parts(source)
     return _stack(parts, key, axes).read(
-        bands, lambda label, wanted: open_raster(parts[label], bands=wanted, window=window, key=key, axes=axes)
+        bands,
+        lambda label, wanted: open_raster(
+            parts[label], bands=wanted, window=window, **_options(parts[label], key, axes)
+        ),
     )
 
 
@@ -63,14 +67,13 @@ def describe(source: Source, *, key: str | None = None, axes: Axes | None = None
 def read_image(
     source: Source,
     sensor: Sensor,
+    found: Match,
     *,
-    names: Sequence[str] | None = None,
     window: Window | None = None,
     key: str | None = None,
     axes: Axes | None = None,
 ) -> Raster:
-    """The sensor's bands in physical units: the file is described, matched, read and decoded in one call."""
-    found = match(sensor, describe(source, key=key, axes=axes), names=names)
+    """The sensor's bands in physical units, from a source that `match` has compared with the sensor."""
     stored = open_raster(source, bands=found.bands, window=window, key=key, axes=axes)
     return sensor.decode(stored.renamed(sensor.band_names))
 
@@ -99,8 +102,19 @@ def _refuse_array_options(path: str, key: str | None, axes: Axes | None) -> None
         raise SettingsError(f"{path} is an image whose bands are known: leave out key and axes.")
 
 
+class _Options(TypedDict, total=False):
+    key: str | None
+    axes: Axes | None
+
+
+def _options(part: Source, key: str | None, axes: Axes | None) -> _Options:
+    """What is said of arrays does not concern the pictures beside them."""
+    is_picture = isinstance(part, str | Path) and not _holds_arrays(str(part))
+    return {} if is_picture else {"key": key, "axes": axes}
+
+
 def _stack(parts: Mapping[str, Source], key: str | None, axes: Axes | None) -> Stack:
-    return Stack.of({label: describe(part, key=key, axes=axes) for label, part in parts.items()})
+    return Stack.of({label: describe(part, **_options(part, key, axes)) for label, part in parts.items()})
 
 
 def _parts(source: Sequence[PathLike] | Mapping[str, PathLike | Sequence[PathLike]]) -> dict[str, Source]:

@@ -54,7 +54,7 @@ def test_radar_with_holes():
     by_id = {sample["id"]: sample for sample in notes("s1_flood_sen1floods11")["samples"]}
     sensor = load_sensor("sentinel1-db")
     for path in images("s1_flood_sen1floods11/images_s1/*.tif"):
-        raster = read_image(path, sensor)
+        raster = read_image(path, sensor, match(sensor, describe(path)))
         assert 1 - raster.valid_HW.mean() == pytest.approx(by_id[path.stem]["nan"], abs=1e-5)
         assert np.isfinite(raster.pixels_CHW).all()
         vertical, cross = raster.pixels_CHW[:, raster.valid_HW].mean(axis=1)
@@ -65,7 +65,7 @@ def test_quad_polarization_has_the_published_means():
     sensor = load_sensor("sar-quadpol")
     by_id = {sample["id"]: sample["mean"] for sample in notes("sar_gaofen3_quadpol")["samples"]}
     for path in images("sar_gaofen3_quadpol/unlabelled/*.tif"):
-        means = read_image(path, sensor).pixels_CHW.mean(axis=(1, 2))
+        means = read_image(path, sensor, match(sensor, describe(path))).pixels_CHW.mean(axis=(1, 2))
         assert means == pytest.approx(by_id[path.stem], abs=0.06)
 
 
@@ -78,7 +78,7 @@ def test_twelve_bands_are_no_sentinel2():
     names = [entry["name"] for entry in notes("water12_hls")["bands"]]
     with pytest.raises(InputError, match=r"has 12 bands, hls has 3"):
         match(sensor, describe(path))
-    raster = read_image(path, sensor, names=names)
+    raster = read_image(path, sensor, match(sensor, describe(path), names=names))
     assert (raster.pixels_CHW == open_raster(path, bands=[4, 3, 2]).pixels_CHW * np.float32(1e-4)).all()
 
 
@@ -90,7 +90,9 @@ def test_hyperspectral_cubes_need_their_axes_said(scene):
         describe(path)
     with pytest.raises(InputError, match="Say where its bands are"):
         describe(path, key="cube")
-    raster = read_image(path, load_sensor(f"hyperspectral-{count}"), key="cube", axes="HWC")
+    sensor = load_sensor(f"hyperspectral-{count}")
+    found = match(sensor, describe(path, key="cube", axes="HWC"))
+    raster = read_image(path, sensor, found, key="cube", axes="HWC")
     assert raster.pixels_CHW.shape == (count, height, width)
     with np.load(path) as archive:
         assert (raster.pixels_CHW[7] == archive["cube"][..., 7].astype(np.float32)).all()
@@ -98,6 +100,7 @@ def test_hyperspectral_cubes_need_their_axes_said(scene):
 
 def test_photographs_and_a_panorama_are_rgb():
     for path in (*images("rgb_bsds500/train/images/*.jpg")[:2], *images("pano_pass_street/unlabelled/*.png")):
-        normalised = load_sensor("rgb").normalise(read_image(path, load_sensor("rgb")))
+        sensor = load_sensor("rgb")
+        normalised = sensor.normalise(read_image(path, sensor, match(sensor, describe(path))))
         assert normalised.shape == (3, *describe(path).size)
         assert np.abs(normalised).max() < 3

@@ -7,6 +7,7 @@ from affine import Affine
 from sensam.data.readers import describe, open_raster, read_image
 from sensam.data.readers.stack import label_files
 from sensam.errors import InputError
+from sensam.radiometry import match
 from sensam.sensors import Sensor, load_sensor
 
 from .conftest import GRID
@@ -99,10 +100,21 @@ def test_instruments_are_one_image(write_image, numbers, tmp_path):
     info = describe(source)
     assert info.bands == ("red", "green", "blue", "depth")
     assert info.dtypes == ("uint8",) * 3 + ("float32",)
-    raster = read_image(source, load_sensor("rgb-depth"), window=(1, 1, 4, 5))
+    sensor = load_sensor("rgb-depth")
+    raster = read_image(source, sensor, match(sensor, info), window=(1, 1, 4, 5))
     assert (raster.pixels_CHW[:3] == rgb[:, 1:5, 1:6]).all()
     assert (raster.pixels_CHW[3] == depth[1:5, 1:6]).all()
     assert raster.is_decoded
+
+
+def test_what_is_said_of_arrays_does_not_concern_pictures(write_image, numbers, tmp_path):
+    cube = numbers("float32", (6, 7, 5))
+    np.savez(tmp_path / "heat.npz", cube=cube, labels=cube[..., 0])
+    source = {"rgb": write_image("left.png", numbers("uint8")), "heat": tmp_path / "heat.npz"}
+    info = describe(source, key="cube", axes="HWC")
+    assert info.bands == ("red", "green", "blue", *(f"heat.band_{position}" for position in range(5)))
+    raster = open_raster(source, bands=["heat.band_3"], key="cube", axes="HWC")
+    assert (raster.pixels_CHW[0] == cube[..., 3]).all()
 
 
 def test_instruments_with_the_same_names_keep_theirs(write_image, numbers):
@@ -128,4 +140,4 @@ def test_swapped_files_are_put_right_by_their_names(write_image, numbers):
     stored = numbers("uint16", (2, 6, 7))
     paths = [write_image(f"T_{name}.tif", plane[None]) for name, plane in zip(("B03", "B02"), stored, strict=True)]
     sensor = Sensor.from_dict({"name": "two", "bands": [{"name": "B02"}, {"name": "B03"}]})
-    assert (read_image(paths, sensor).pixels_CHW == stored[::-1]).all()
+    assert (read_image(paths, sensor, match(sensor, describe(paths))).pixels_CHW == stored[::-1]).all()
