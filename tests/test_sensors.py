@@ -300,6 +300,16 @@ class TestPresets:
             assert {(band.scale, band.offset, band.nodata) for band in reflective} == {(0.0000275, -0.2, 0)}
             assert (thermal.name, thermal.scale, thermal.offset, thermal.unit) == ("ST_B10", 0.00341802, 149, "K")
 
+    @pytest.mark.parametrize(
+        ("name", "lengths"),
+        [
+            ("landsat8", [443, 482, 561, 655, 865, 1609, 2201, 10_895]),
+            ("landsat9", [443, 482, 561, 654, 865, 1608, 2200, 10_800]),
+        ],
+    )
+    def test_landsat_wavelengths(self, name, lengths):
+        assert [band.wavelength_nm for band in load_sensor(name).bands] == lengths
+
     def test_himawari(self):
         bands = load_sensor("himawari-ahi").bands
         microns = [0.47, 0.51, 0.64, 0.86, 1.6, 2.3, 3.9, 6.2, 6.9, 7.3, 8.6, 9.6, 10.4, 11.2, 12.4, 13.3]

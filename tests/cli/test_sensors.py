@@ -1,13 +1,17 @@
 """`sensam sensors` as a person runs it."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from sensam.cli.app import app
 from sensam.sensors import load_sensor, preset_names
+
+GUIDE = Path(__file__).parents[2] / "docs/sensors.md"
 
 
 def test_the_list_has_every_preset():
@@ -50,3 +54,19 @@ def test_a_misspelt_name_is_one_line_and_exit_code_2():
     assert result.returncode == 2
     assert result.stderr == "error: There is no sensor named 'sentinl2'. Did you mean 'sentinel2-l2a'?\n"
     assert result.stdout == ""
+
+
+def test_what_the_guide_shows_is_what_is_printed():
+    blocks = re.findall(r"```console\n\$ sensam (sensors.*)\n([^`]*)```", GUIDE.read_text(encoding="utf-8"))
+    assert [command for command, _ in blocks] == ["sensors", "sensors landsat8"]
+    for command, expected in blocks:
+        printed = CliRunner().invoke(app, command.split()).stdout
+        assert [line.rstrip() for line in printed.strip().splitlines()] == expected.strip().splitlines()
+
+
+def test_sensor_files_in_the_guide_load(tmp_path):
+    blocks = re.findall(r"```yaml\n([^`]*)```", GUIDE.read_text(encoding="utf-8"))
+    for block in blocks:
+        (tmp_path / "mine.yaml").write_text(block)
+        assert load_sensor(tmp_path / "mine.yaml").bands
+    assert len(blocks) == 2
