@@ -191,12 +191,6 @@ def _by_count(
             f"{info.name} names its bands {shown}, which {sensor.name} does not know. "
             f"Say which is which with --bands {_listed(sensor.band_names)}"
         )
-    for band, length in zip(sensor.bands, info.wavelengths_nm, strict=False):
-        if length and band.wavelength_nm and abs(length - band.wavelength_nm) > tolerance_nm(band.wavelength_nm):
-            raise InputError(
-                f"{info.name} has a band of {length:g} nm where {sensor.name} has {band.name} of "
-                f"{band.wavelength_nm:g} nm. Name the bands with --bands."
-            )
     as_alpha = ", the last from the alpha channel" if bands != info.bands else ""
     note = f"{info.name} does not name its bands; taken in order as {_shortened(sensor.band_names)}{as_alpha}"
     return Match(tuple(bands), "count", (note,))
@@ -234,10 +228,17 @@ def _shortened(names: Sequence[str]) -> str:
 
 
 def _refuse_other_numbers(sensor: Sensor, info: Described, found: Match) -> None:
-    """The same bands may still hold other numbers: another type, another unit, a scaling nobody can interpret."""
+    """The same bands may still hold other numbers: another colour, type or unit, or a scaling nobody can interpret."""
     for band, name in zip(sensor.bands, found.bands, strict=True):
-        position = info.bands.index(name) if name in info.bands else 0  # alpha is stored like its colours
-        dtype, unit = info.dtypes[position], info.units[position]
+        if name not in info.bands:
+            continue  # alpha, of which the file says nothing more
+        position = info.bands.index(name)
+        length, dtype, unit = info.wavelengths_nm[position], info.dtypes[position], info.units[position]
+        if length and band.wavelength_nm and abs(length - band.wavelength_nm) > 2 * tolerance_nm(band.wavelength_nm):
+            raise InputError(
+                f"{info.name} has a band of {length:g} nm where {sensor.name} has {band.name} of "
+                f"{band.wavelength_nm:g} nm. Name the bands with --bands, or describe the sensor in a YAML file."
+            )
         if band.dtype is not None and dtype != band.dtype:
             raise InputError(
                 f"{info.name} stores {band.name} as {dtype}, {sensor.name} takes {band.dtype}. Convert the file, "

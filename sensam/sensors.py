@@ -15,6 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from sensam.errors import InputError, SettingsError, unknown
 
 Geometry = Literal["nadir", "perspective", "equirectangular"]
+Stored = Literal[
+    "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64"
+]
 STORED_NUMBERS = "DN"  # the unit of a band whose stored numbers are meant as they are
 RED_GREEN_BLUE_NM = (650.0, 560.0, 470.0)
 VISIBLE_REACH_NM = 60.0  # a band farther than this from a colour does not look like it
@@ -60,7 +63,7 @@ class Band(BaseModel):
     offset: float = 0.0
     valid_range: tuple[float, float] | None = None  # physical values outside are no data
     nodata: float | None = None  # the stored value that means "nothing here"
-    dtype: str | None = None  # the only type files may store it in; None takes any
+    dtype: Stored | None = None  # the only type files may store it in; None takes any
     mean: float | None = None  # of physical, valid values
     std: float | None = Field(default=None, gt=0)
 

@@ -21,7 +21,8 @@ S2 = load_sensor("sentinel2-l2a")
 
 def info_of(*bands, dtype="uint16", **fields):
     count = len(bands)
-    empty = {"wavelengths_nm": (None,) * count, "units": ("",) * count, "scaling": (None,) * count}
+    empty = dict.fromkeys(("wavelengths_nm", "nodata", "scaling"), (None,) * count)
+    empty |= dict.fromkeys(("units", "descriptions"), ("",) * count)
     named = not all(band.startswith("band_") for band in bands)
     return RasterInfo("scene.tif", bands, 8, 8, (dtype,) * count, **{"has_names": named, **empty, **fields})
 
@@ -130,6 +131,12 @@ class TestMatching:
     def test_what_speaks_against_a_match(self, info, message):
         with pytest.raises(InputError, match=message):
             match(S2, info)
+
+    def test_the_same_name_of_another_colour_is_refused(self):
+        """Band 1 is blue on Landsat 7 and coastal on Landsat 8."""
+        with pytest.raises(InputError, match="band of 485 nm where landsat8 has SR_B1 of 443 nm"):
+            match(load_sensor("landsat8").select(["B1"]), info_of("B1", wavelengths_nm=(485,)))
+        assert match(load_sensor("landsat8").select(["B1"]), info_of("B1", wavelengths_nm=(450,))).how == "name"
 
     def test_two_bands_for_one(self):
         with pytest.raises(InputError, match="several bands for nir of rgb-nir: infrared, IR"):

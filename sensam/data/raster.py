@@ -73,14 +73,14 @@ class RasterInfo:
     bands: tuple[str, ...]
     height: int
     width: int
-    dtypes: tuple[str, ...]
+    dtypes: tuple[str, ...]  # of each band, as all that follow
+    wavelengths_nm: tuple[float | None, ...]
+    nodata: tuple[float | None, ...]
+    descriptions: tuple[str, ...]  # as the file has them, "" where it has none
+    units: tuple[str, ...]
+    scaling: tuple[Scaling | None, ...]
     crs: Any = None
     transform: Any = None
-    wavelengths_nm: tuple[float | None, ...] = ()
-    nodata: tuple[float | None, ...] = ()
-    descriptions: tuple[str, ...] = ()  # as the file has them, "" where it has none
-    units: tuple[str, ...] = ()
-    scaling: tuple[Scaling | None, ...] = ()
     has_names: bool = False  # False where the file gives no names: `bands` then counts, or repeats colours
     has_alpha: bool = False  # an alpha plane, used as valid mask and not counted among the bands
 

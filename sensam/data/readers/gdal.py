@@ -182,8 +182,9 @@ def _read_planes(
         pixels_CHW = to_float32(stored_CHW, valid_CHW, path)
         return pixels_CHW, valid_CHW & np.isfinite(pixels_CHW) if stored_CHW.dtype.kind == "f" else valid_CHW
     pixels, valid = [], []
+    stored = {index: dataset.read(index, window=area) for index in set(indexes)}
     for plane in planes:
-        stored_HW = dataset.read(plane.index, window=area)
+        stored_HW = stored[plane.index]
         there_HW = _valid(dataset, [plane.index], stored_HW[None], hiding, area)[0]
         numbers_HW, seen_HW = _part(dataset, stored_HW, plane.part)
         pixels.append(to_float32(numbers_HW, there_HW, path))
