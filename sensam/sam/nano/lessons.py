@@ -15,9 +15,10 @@ from sensam.sam.nano.scenes import NanoScene, make_scene
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
 
-# Mostly the trained size, sometimes others of about as many pixels a batch, so that nano serves any size.
-_SIZES = ((128, 128), (96, 96), (128, 192), (192, 128), (160, 160), (192, 192), (256, 256))
-_SIZE_CHANCES = (0.7, 0.05, 0.05, 0.05, 0.06, 0.06, 0.03)
+# The first lessons are small pictures, four times as many for the same work: what a surface and an edge are is learnt
+# there. Later ones are mostly of the trained size, sometimes of others, so that nano serves any size.
+_SMALL = {(64, 64): 0.7, (96, 64): 0.1, (64, 96): 0.1, (96, 96): 0.1}
+_LARGE = {(128, 128): 0.6, (96, 96): 0.1, (128, 192): 0.07, (192, 128): 0.07, (160, 160): 0.08, (192, 192): 0.08}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +35,21 @@ class Lesson:
 class Lessons(Dataset[Lesson]):
     """Lesson `step` as a pure function of (seed, step), so that a resumed run sees what it would have seen."""
 
-    def __init__(self, seed: int, batch: int, regions: int, steps: int) -> None:
-        self.seed, self.batch, self.regions, self.steps = seed, batch, regions, steps
+    def __init__(self, seed: int, batch: int, regions: int, small_steps: int, steps: int) -> None:
+        self.seed, self.batch, self.regions, self.small_steps, self.steps = seed, batch, regions, small_steps, steps
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, step: int) -> Lesson:
         rng = default_rng((self.seed, step))
-        size = _SIZES[rng.choice(len(_SIZES), p=_SIZE_CHANCES)]
+        chances = _SMALL if step < self.small_steps else _LARGE
+        size = list(chances)[rng.choice(len(chances), p=list(chances.values()))]
         count = max(1, round(self.batch * 128 * 128 / (size[0] * size[1])))
         images, targets, clicks, boxes, parts = [], [], [], [], []
         for row in range(count):
             # Drawing a scene costs as much as learning from it: each is used twice, the second time transformed.
-            scene = make_scene(self.seed, step * self.batch + row // 2, size)
+            scene = make_scene(self.seed, step * 4 * self.batch + row // 2, size)
             if row % 2:
                 scene = transform(rng, scene)
             area = scene.regions_NHW.sum((1, 2))
@@ -74,8 +76,11 @@ def transform(rng: Generator, scene: NanoScene) -> NanoScene:
     image = scene.image_HW3[rows, columns][..., rng.permutation(3)]
     if rng.uniform() < 0.3:
         image = 255 - image
-    turned = (image, scene.regions_NHW[:, rows, columns], scene.parts_HW[rows, columns])
-    return NanoScene(*(np.ascontiguousarray(part) for part in turned))
+    return NanoScene(
+        np.ascontiguousarray(image),
+        np.ascontiguousarray(scene.regions_NHW[:, rows, columns]),
+        np.ascontiguousarray(scene.parts_HW[rows, columns]),
+    )
 
 
 def standardise(image_BHW3: NDArray[np.uint8]) -> Tensor:

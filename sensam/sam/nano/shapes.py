@@ -54,8 +54,9 @@ def split_shape(rng: Generator, canvas: Canvas, shape: Mask) -> list[Mask]:
 def _stretched(rng: Generator, y: Image, x: Image) -> tuple[Image, Image]:
     """Rotate, and squeeze one axis."""
     angle, squeeze = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 1.0)
-    cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    return (cosine * y - sine * x) / np.float32(squeeze), (cosine * x + sine * y) * np.float32(squeeze)
+    across = np.cos(angle) * y - np.sin(angle) * x
+    along = np.cos(angle) * x + np.sin(angle) * y
+    return (across / squeeze).astype(np.float32), (along * squeeze).astype(np.float32)
 
 
 def _blob(rng: Generator, y: Image, x: Image, radius: float) -> Mask:
