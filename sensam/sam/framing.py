@@ -89,7 +89,20 @@ class Embedded:
 @torch.no_grad()
 def embed(sam: Sam, image_CHW: Tensor, fit: Fit) -> Embedded:
     """Run the encoder on one image: 8-bit photograph or normalised bands."""
+    _check_image(image_CHW, sam.anatomy.bands)
     frame = fit.frame((image_CHW.shape[-2], image_CHW.shape[-1]), sam.anatomy.image_size)
     weight = sam.shared_image_embedding.positional_embedding
     pixels_1CHW = frame.fill(image_CHW.to(weight.device))
     return Embedded(sam.encode(pixels_1CHW.to(weight.dtype)), frame)
+
+
+def _check_image(image_CHW: Tensor, bands: int) -> None:
+    if image_CHW.ndim != 3 or image_CHW.shape[0] != bands:
+        raise InputError(
+            f"The encoder takes {bands} bands x rows x columns, found an image of shape {tuple(image_CHW.shape)}. "
+            "Choose bands, or build the encoder for as many."
+        )
+    if image_CHW.dtype == torch.uint8 and bands != 3:
+        raise InputError(f"Only RGB photographs come as uint8, found {bands} bands. Normalise them first.")
+    if image_CHW.is_floating_point() and not image_CHW.isfinite().all():
+        raise InputError("The image has NaN or infinite pixels. Put 0, the mean, where it has no data.")

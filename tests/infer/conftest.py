@@ -5,10 +5,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from transformers import SamModel
+from transformers import SamModel, SamProcessor
 
 from sensam.sam.anatomy import Anatomy
 from sensam.sam.model import Sam, transformers_config
+
+try:  # older releases call the processor on torchvision so; their plain name is Pillow's, which rounds differently
+    from transformers.models.sam.image_processing_sam_fast import SamImageProcessorFast as SamImageProcessor
+except ImportError:
+    from transformers import SamImageProcessor
 
 TINY = {"window": 3, "patch": 8, "image_size": 64, "embedding": 32, "decoder_heads": 2, "decoder_mlp": 64}
 
@@ -39,6 +44,13 @@ def theirs() -> SamModel:
     model = SamModel(transformers_config(tiny_anatomy())).eval()
     enliven(model)
     return model
+
+
+@pytest.fixture(scope="session")
+def processor() -> SamProcessor:
+    """transformers' own way from a photograph and prompts to its model and back, for the tiny SAM."""
+    side = TINY["image_size"]
+    return SamProcessor(SamImageProcessor(size={"longest_edge": side}, pad_size={"height": side, "width": side}))
 
 
 @pytest.fixture(scope="session")

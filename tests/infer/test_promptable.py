@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from transformers import SamImageProcessor, SamModel, SamProcessor
+from transformers import SamModel, SamProcessor
 
 import sensam.infer.promptable as promptable
 from sensam.data.raster import Raster
@@ -39,9 +39,10 @@ def raster(seed: int = 0) -> Raster:
     return Raster(pixels, np.ones(pixels.shape, np.bool_), tuple(f"B{i}" for i in range(5)))
 
 
-def ask_theirs(model: SamModel, photo: Photo, multimask: bool, **prompts: Any) -> tuple[torch.Tensor, ...]:
-    size = model.config.vision_config.image_size
-    processor = SamProcessor(SamImageProcessor(size={"longest_edge": size}, pad_size={"height": size, "width": size}))
+def ask_theirs(
+    model: SamModel, processor: SamProcessor, photo: Photo, multimask: bool, **prompts: Any
+) -> tuple[torch.Tensor, ...]:
+    """Logits at native resolution, scores, and low-resolution logits."""
     masks = prompts.pop("input_masks", None)
     inputs = processor(images=photo, return_tensors="pt", **{k: [v] for k, v in prompts.items()})
     sizes = inputs.pop("original_sizes"), inputs.pop("reshaped_input_sizes")
@@ -56,7 +57,13 @@ def ask_theirs(model: SamModel, photo: Photo, multimask: bool, **prompts: Any) -
 @pytest.mark.parametrize("multimask", [True, False])
 @pytest.mark.parametrize("kind", ["points", "boxes", "both"])
 def test_equals_transformers(
-    theirs: SamModel, sam: Sam, photo: Photo, shape: tuple[int, int], multimask: bool, kind: str
+    theirs: SamModel,
+    processor: SamProcessor,
+    sam: Sam,
+    photo: Photo,
+    shape: tuple[int, int],
+    multimask: bool,
+    kind: str,
 ) -> None:
     photo = np.resize(photo, (*shape, 3))
     scale = np.array([shape[1] / 90, shape[0] / 50])
@@ -69,7 +76,7 @@ def test_equals_transformers(
     if kind != "points":
         mine["boxes"] = (np.array(BOXES) * np.tile(scale, 2)).tolist()
         other["input_boxes"] = mine["boxes"]
-    native, scores, logits = ask_theirs(theirs, photo, multimask, **other)
+    native, scores, logits = ask_theirs(theirs, processor, photo, multimask, **other)
     predictor = Predictor(sam)
     predictor.set_image(photo)
     ours = predictor.predict(**mine, multimask=multimask)
@@ -81,10 +88,18 @@ def test_equals_transformers(
     assert torch.equal(ours.masks_NMHW[clear], native[clear] > 0)
 
 
-def test_mask_prompts_equal_transformers(theirs: SamModel, predictor: Predictor, photo: Photo) -> None:
+def test_mask_prompts_equal_transformers(
+    theirs: SamModel, processor: SamProcessor, predictor: Predictor, photo: Photo
+) -> None:
     first = predictor.predict([30.0, 20.0]).best()
     native, scores, _ = ask_theirs(
-        theirs, photo, True, input_points=[[[30.0, 20.0]]], input_labels=[[1]], input_masks=first.low_res_logits_NMhw
+        theirs,
+        processor,
+        photo,
+        True,
+        input_points=[[[30.0, 20.0]]],
+        input_labels=[[1]],
+        input_masks=first.low_res_logits_NMhw,
     )
     again = predictor.predict([30.0, 20.0], masks=first.low_res_logits_NMhw)
     torch.testing.assert_close(again.scores_NM, scores, atol=1e-4, rtol=0)

@@ -147,6 +147,7 @@ def test_nobody_clicks_where_there_is_no_data(discs: DiscSam) -> None:
 
 @pytest.mark.parametrize("fit", [Fit(), Fit(square=False), Fit(longest_side=96)])
 def test_any_bands_at_any_size(discs: DiscSam, fit: Fit) -> None:
+    discs.anatomy = replace(discs.anatomy, bands=7)
     found = generate(discs, torch.zeros(7, 40, 90), replace(LENIENT, min_area=4), fit=fit)
     assert found.size == (40, 90)
     assert discs.encoded[0][1] == 7

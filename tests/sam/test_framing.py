@@ -5,11 +5,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from transformers import SamImageProcessor
 
 from sensam.errors import InputError
 from sensam.sam.framing import Fit, embed
 from sensam.sam.model import Sam
+
+try:  # older releases call the processor on torchvision so; their plain name is Pillow's, which rounds differently
+    from transformers.models.sam.image_processing_sam_fast import SamImageProcessorFast as SamImageProcessor
+except ImportError:
+    from transformers import SamImageProcessor
 
 
 @pytest.mark.parametrize("size", [(48, 64), (64, 48), (64, 64), (31, 17), (120, 200), (5, 300)])
@@ -54,3 +58,17 @@ def test_masks_come_back_at_the_size_of_the_image(make_sam: Callable[..., Sam], 
 def test_an_empty_image_is_refused() -> None:
     with pytest.raises(InputError, match="empty: 0 x 5"):
         Fit().frame((0, 5), 64)
+
+
+@pytest.mark.parametrize(
+    ("image", "bands", "message"),
+    [
+        (torch.zeros(4, 8, 8), 3, r"takes 3 bands x rows x columns, found an image of shape \(4, 8, 8\)"),
+        (torch.zeros(1, 3, 8, 8), 3, r"shape \(1, 3, 8, 8\)"),
+        (torch.zeros(5, 8, 8, dtype=torch.uint8), 5, "uint8, found 5 bands"),
+        (torch.full((3, 8, 8), torch.nan), 3, "NaN or infinite"),
+    ],
+)
+def test_images_that_do_not_suit(make_sam: Callable[..., Sam], image: torch.Tensor, bands: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        embed(make_sam(bands=bands), image, Fit())
