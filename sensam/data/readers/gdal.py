@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from os import SEEK_END
 from pathlib import Path
 from typing import Any
 from warnings import catch_warnings, simplefilter
@@ -20,12 +19,10 @@ from sensam.data.readers.exact import differs_from, to_float32
 from sensam.data.readers.naming import BandFacts, gdal_facts
 from sensam.data.readers.selection import Bands, check_window, choose
 from sensam.data.readers.stac import beside
+from sensam.data.readers.truncation import refuse_truncated
 from sensam.errors import InputError
 
 COLOURS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
-
-
-PNG_TAIL = 4096  # bytes at the end of a PNG in which its last chunk must stand, whatever was appended to it
 ALPHA, VALUE = "alpha", "value"
 HEADER = ".hdr"
 ENVI_DATA = ("", ".dat", ".img", ".raw", ".bin", ".bsq", ".bil", ".bip")
@@ -73,8 +70,7 @@ def read(path: str, *, bands: Bands = None, window: Window | None = None) -> Ras
 @contextmanager
 def opened(path: str) -> Iterator[Any]:
     """The file as a rasterio dataset; whatever GDAL says against it becomes one line that names the file."""
-    if path.lower().endswith(".png"):
-        _refuse_truncated_png(path)
+    refuse_truncated(path)
     try:
         with catch_warnings():
             simplefilter("ignore", NotGeoreferencedWarning)  # a photograph has no place on Earth, and needs none
@@ -96,18 +92,6 @@ def _data_file(path: str) -> str:
     raise InputError(
         f"{path} is an ENVI header, but there is no data file beside it (looked for {stem}.dat, .img, ...)."
     )
-
-
-def _refuse_truncated_png(path: str) -> None:
-    # GDAL fills the missing rows of a PNG that is cut short with zeros and says nothing.
-    try:
-        with Path(path).open("rb") as file:
-            file.seek(max(0, file.seek(0, SEEK_END) - PNG_TAIL))
-            complete = b"IEND" in file.read()
-    except OSError:
-        return  # not a local file, or not there: rasterio's message is the better one
-    if not complete:
-        raise InputError(f"{path} cannot be read (a PNG without its end). It was cut short: copy it again.")
 
 
 def _describe(dataset: Any, path: str) -> RasterInfo:

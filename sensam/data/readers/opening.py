@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from sensam.data.raster import Raster, RasterInfo, Window
-from sensam.data.readers import gdal, matlab, netcdf, numpy_files
+from sensam.data.readers import gdal, numpy_files
 from sensam.data.readers.arrays import ArrayFile, Axes
 from sensam.data.readers.selection import Bands
 from sensam.data.readers.stack import Stack, label_files
@@ -85,15 +85,22 @@ def _holds_arrays(path: str) -> bool:
 @contextmanager
 def _arrays(path: str, key: str | None) -> Iterator[tuple[ArrayFile, str | None]]:
     """The arrays of a file, and the name of the wanted one once its group is opened."""
+    # xarray and scipy.io take seconds to import: who reads pictures shall not wait for them.
     if path.lower().endswith(HDF5):
+        from sensam.data.readers import netcdf
+
         group, _, name = (key or "").strip("/").rpartition("/")
         if key is not None and key.endswith("/"):
             group, name = key.strip("/"), ""
         with netcdf.opened(path, group or None) as file:
             yield file, name or None
+    elif path.lower().endswith(MATLAB):
+        from sensam.data.readers import matlab
+
+        with matlab.opened(path) as file:
+            yield file, key
     else:
-        reader = numpy_files if path.lower().endswith(NUMPY) else matlab
-        with reader.opened(path) as file:
+        with numpy_files.opened(path) as file:
             yield file, key
 
 

@@ -2,10 +2,13 @@
 
 import gzip
 import io
+import subprocess
+import sys
 
 import h5py
 import numpy as np
 import pytest
+import rasterio
 import scipy.io
 from PIL import Image
 
@@ -74,6 +77,33 @@ def test_a_flipped_byte_in_compressed_pixels(tmp_path):
         path.write_bytes(bytes(content))
         with pytest.raises(InputError, match="flipped"):
             open_raster(path)
+
+
+@pytest.mark.parametrize("bigtiff", ["NO", "YES"])
+@pytest.mark.parametrize("endianness", ["LITTLE", "BIG"])
+def test_no_cut_through_a_tiff_loses_pixels_or_masks_unseen(write_image, tmp_path, bigtiff, endianness):
+    pixels = np.random.default_rng(0).integers(1, 255, (2, 16, 16), dtype=np.uint8)
+    mask = np.tile(np.array([255, 0], np.uint8), (16, 8))
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        path = write_image("a.tif", pixels, lambda d: d.write_mask(mask), BIGTIFF=bigtiff, ENDIANNESS=endianness)
+    whole, content = open_raster(path), path.read_bytes()
+    assert (whole.valid_CHW == (mask > 0)).all()
+    refused = 0
+    for length in range(0, len(content), 37):
+        (tmp_path / "cut.tif").write_bytes(content[:length])
+        try:
+            part = open_raster(tmp_path / "cut.tif")
+        except InputError:
+            refused += 1
+        else:
+            assert np.array_equal(part.pixels_CHW, whole.pixels_CHW)
+            assert np.array_equal(part.valid_CHW, whole.valid_CHW)
+    assert refused > 0.9 * len(content) / 37
+
+
+def test_pictures_do_not_wait_for_the_readers_of_arrays():
+    code = "import sys, sensam.data.readers; print({'xarray', 'pandas', 'scipy.io', 'torch'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 
 def test_pickled_arrays_are_never_loaded(tmp_path):
