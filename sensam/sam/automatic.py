@@ -90,7 +90,7 @@ def generate(
         found.extend(_search(sam, image_CHW, valid, crop, settings, fit))
     regions = without_duplicates(join_regions(found), settings.max_overlap)
     if settings.min_region:
-        regions = without_speckle(regions, settings.min_region, settings.max_overlap)
+        regions = without_speckle(regions, settings.min_region, settings.max_overlap, valid)
         regions = regions.take(np.flatnonzero(regions.areas_N >= settings.min_area))
     return regions
 
@@ -105,7 +105,8 @@ def plan_crops(size: tuple[int, int], settings: AutomaticSettings) -> list[Crop]
         w, h = (math.ceil((overlap * (side - 1) + length) / side) for length in (width, height))
         points = max(1, settings.points_per_side // settings.crop_thinning**layer)
         corners = product((i * (w - overlap) for i in range(side)), (i * (h - overlap) for i in range(side)))
-        crops += [Crop(x, y, min(x + w, width), min(y + h, height), points) for x, y in corners]
+        inside = ((x, y) for x, y in corners if x < width and y < height)  # an image may have fewer pixels than crops
+        crops += [Crop(x, y, min(x + w, width), min(y + h, height), points) for x, y in inside]
     return crops
 
 

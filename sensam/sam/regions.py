@@ -130,11 +130,14 @@ def without_duplicates(regions: Regions, max_overlap: float, preferred_N: NDArra
     return regions.take(kept.numpy())
 
 
-def without_speckle(regions: Regions, least: int, max_overlap: float) -> Regions:
-    """Holes and islands of fewer than `least` pixels closed and dropped; what became a duplicate goes too."""
+def without_speckle(regions: Regions, least: int, max_overlap: float, valid_HW: NDArray[np.bool_]) -> Regions:
+    """Holes and islands of fewer than `least` pixels closed and dropped; what became a duplicate goes too.
+
+    Where `valid_HW` is False stays outside every mask, hole or not.
+    """
     if not len(regions):
         return regions
-    masks = [remove_speckle(regions.mask(index), least) for index in range(len(regions))]
+    masks = [remove_speckle(regions.mask(index), least) & valid_HW for index in range(len(regions))]
     runs = tuple(encode_runs(mask) for mask in masks)
     unchanged = np.array([np.array_equal(*pair) for pair in zip(runs, regions.runs, strict=True)])
     boxes_N4 = np.stack([bounding_box(mask) for mask in masks])

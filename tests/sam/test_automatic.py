@@ -171,6 +171,12 @@ def test_inner_layers_may_have_fewer_clicks() -> None:
     assert [crop.points_per_side for crop in crops] == [16] + [4] * 4 + [1] * 16
 
 
+def test_an_image_of_a_few_pixels_has_no_empty_crops(discs: DiscSam) -> None:
+    crops = plan_crops((3, 2), AutomaticSettings(crop_layers=3))
+    assert all(0 <= c.x0 < c.x1 <= 2 and 0 <= c.y0 < c.y1 <= 3 for c in crops)
+    assert len(generate(discs, torch.zeros(3, 3, 2), replace(LENIENT, crop_layers=3)))
+
+
 def test_crops_find_smaller_things_in_the_right_place(discs: DiscSam) -> None:
     settings = replace(LENIENT, crop_layers=1, crop_margin=2)
     found = generate(discs, IMAGE, settings)

@@ -109,11 +109,21 @@ def test_masks_that_become_the_same_leave_one_and_the_untouched_wins() -> None:
     mask[1:8, 1:8] = True
     speckled = mask.copy()
     speckled[10, 10] = True
-    kept = without_speckle(regions_of([speckled, mask]), least=2, max_overlap=0.7)
+    valid = np.ones_like(mask)
+    kept = without_speckle(regions_of([speckled, mask]), least=2, max_overlap=0.7, valid_HW=valid)
     assert len(kept) == 1
     assert np.array_equal(kept.mask(0), mask)
     assert kept.scores_N.tolist() == [0.5]
-    assert len(without_speckle(no_regions((5, 5)), 2, 0.7)) == 0
+    assert len(without_speckle(no_regions((12, 12)), 2, 0.7, valid)) == 0
+
+
+def test_a_hole_without_data_stays_open() -> None:
+    mask = np.ones((12, 12), np.bool_)
+    mask[4, 4] = mask[8, 8] = False
+    valid = np.ones_like(mask)
+    valid[8, 8] = False
+    (kept,) = without_speckle(regions_of([mask]), 5, 0.7, valid).masks()
+    assert np.array_equal(kept, valid)
 
 
 def test_of_overlapping_boxes_the_best_stays() -> None:
