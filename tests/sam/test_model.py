@@ -129,10 +129,10 @@ def test_enlarging_reaches_every_pixel_whatever_the_patch(make_sam: MakeSam, pat
 
 def test_the_place_code_is_sams() -> None:
     """One matrix of unit variance under both of transformers' names, and nothing trains it."""
-    sam = build_sam("b", bands=1)
+    sam = build_sam("nano")
     code = sam.shared_image_embedding.positional_embedding
     assert sam.prompt_encoder.shared_embedding.positional_embedding is code
-    assert abs(float(code.std()) - 1) < 0.15
+    assert abs(float(code.std()) - 1) < 0.3
     assert [name for name, weight in sam.named_parameters() if not weight.requires_grad] == [
         "shared_image_embedding.positional_embedding"
     ]
