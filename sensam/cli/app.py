@@ -4,8 +4,12 @@ import sys
 
 import typer
 
+from sensam.cli.check import check
 from sensam.cli.demo import demo
+from sensam.cli.scenes import scenes
 from sensam.cli.sensors import sensors
+from sensam.cli.stats import stats
+from sensam.cli.teacher import teacher
 from sensam.errors import SensamError
 from sensam.version import __version__
 
@@ -34,8 +38,12 @@ def _options(
     """Segment Anything, for every sensor."""
 
 
+app.command()(check)
+app.command()(stats)
+app.command()(scenes)
 app.command()(demo)
 app.command()(sensors)
+app.add_typer(teacher, name="teacher", no_args_is_help=True)
 
 
 def main() -> None:

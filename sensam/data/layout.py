@@ -178,7 +178,7 @@ def parse_spec(raw: dict[str, Any], *, base: Path, where: str = FILE_NAME) -> Da
     if isinstance(raw.get("sensor"), str):
         full["sensor"] = _load_sensor(_expand(raw["sensor"], where), base)
     elif isinstance(raw.get("sensor"), dict):
-        full["sensor"] = Sensor.from_dict({"name": "own", **raw["sensor"]}, where=f"{where}: sensor")
+        full["sensor"] = Sensor.from_dict(_named(raw["sensor"]), where=f"{where}: sensor")
     if "images" in raw:
         full["images"] = _images(raw["images"])
     if isinstance(raw.get("masks"), str):
@@ -202,6 +202,10 @@ def _expand(text: str, where: str) -> str:
     if missing:
         raise SettingsError(f"{where} uses ${missing[1]}, which is not set. Run: export {missing[1]}=...")
     return expanded
+
+
+def _named(sensor: dict[str, Any]) -> dict[str, Any]:
+    return sensor if "preset" in sensor else {"name": "own", **sensor}
 
 
 def _load_sensor(name: str, base: Path) -> Sensor:

@@ -1,5 +1,6 @@
 """Class polygons burned onto an image's own grid: reprojected, in the order of the classes, pixel centres decide."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,8 +82,7 @@ def _read_near(path: Path, grid: Grid, attribute: str | None) -> tuple[list[Any]
     info = _info(path)
     if not info["crs"]:
         raise InputError(f"{path} does not say its coordinate system. Write it with one (GeoPackage keeps it).")
-    if attribute is not None and attribute not in info["fields"]:
-        raise unknown(f"attribute of {path}", attribute, [str(name) for name in info["fields"]])
+    _expect_field(attribute, info, path)
     crs = CRS.from_user_input(info["crs"])
     box = _box_in(grid, crs)
     shapes, values = _read(path, box, attribute)
@@ -92,6 +92,11 @@ def _read_near(path: Path, grid: Grid, attribute: str | None) -> tuple[list[Any]
 
         shapes = [shape(transform_geom(crs, grid.crs, mapping(one))) for one in shapes]
     return shapes, values
+
+
+def _expect_field(attribute: str | None, info: Any, path: Path) -> None:
+    if attribute is not None and attribute not in info["fields"]:
+        raise unknown(f"attribute of {path}", attribute, [str(name) for name in info["fields"]])
 
 
 def _info(path: Path) -> Any:
@@ -136,3 +141,16 @@ def attributes(path: Path) -> dict[str, list[str]]:
         if values.dtype.kind in "OU" and 1 <= len(distinct) <= 64:
             found[str(name)] = distinct
     return found
+
+
+def strangers(path: Path, spec: DatasetSpec) -> dict[str, int]:
+    """Attribute values that are no class, with the number of polygons."""
+    from pyogrio.raw import read
+
+    attribute = spec.label.attribute
+    _expect_field(attribute, _info(path), path)
+    if attribute is None:
+        return {}
+    _, _, _, columns = read(path, columns=[attribute], read_geometry=False)
+    known = _numbers_by_value(spec)
+    return dict(Counter(str(value) for value in columns[0] if str(value) not in known))

@@ -24,13 +24,14 @@ class Moments:
     low: float = np.inf
     high: float = -np.inf
 
-    def add(self, values_P: NDArray[Any]) -> None:
-        """Take in more numbers."""
-        if values_P.size:
-            values = values_P.astype(np.float64, copy=False)
-            mean = float(values.mean())
-            squares = float(np.square(values - mean).sum())
-            self.merge(Moments(values.size, mean, squares, float(values.min()), float(values.max())))
+    @classmethod
+    def of(cls, values_P: NDArray[Any]) -> "Moments":
+        """The moments of these numbers."""
+        if not values_P.size:
+            return cls()
+        values = values_P.astype(np.float64, copy=False)
+        mean = float(values.mean())
+        return cls(values.size, mean, float(np.square(values - mean).sum()), float(values.min()), float(values.max()))
 
     def merge(self, other: "Moments") -> None:
         """Take in what another counted (Chan, Golub and LeVeque): no loss where variance is small beside the mean."""
@@ -56,8 +57,8 @@ class Ranks:
     """
 
     def __init__(self) -> None:
-        self._whole = np.zeros(2 * _BUCKETS, np.int64)  # from -65536 up
-        self._parts = np.zeros(_BUCKETS, np.int64)
+        self._whole: NDArray[np.int64] | None = None  # of -65536 and up; made when the first whole number comes
+        self._parts: NDArray[np.int64] | None = None
         self._low, self._high = np.inf, -np.inf
 
     def add(self, values_P: NDArray[np.float32]) -> None:
@@ -65,34 +66,35 @@ class Ranks:
         if not values_P.size:
             return
         self._low, self._high = min(self._low, float(values_P.min())), max(self._high, float(values_P.max()))
-        whole = values_P.astype(np.int32) if self._low >= -_BUCKETS and self._high < _BUCKETS else None
-        if whole is not None and not self._parts.any() and np.array_equal(whole, values_P):
-            self._whole += np.bincount(whole + _BUCKETS, minlength=2 * _BUCKETS)
-            return
-        self._give_up_on_whole_numbers()
-        self._parts += np.bincount(_bucket(values_P), minlength=_BUCKETS)
+        if self._parts is None and self._low >= -_BUCKETS and self._high < _BUCKETS:
+            whole = values_P.astype(np.int32)
+            if np.array_equal(whole, values_P):
+                counts = np.bincount(whole + _BUCKETS, minlength=2 * _BUCKETS)
+                self._whole = counts if self._whole is None else self._whole + counts
+                return
+        counts = np.bincount(_bucket(values_P), minlength=_BUCKETS)
+        if self._whole is not None:  # from here on whole numbers are counted as all others
+            seen = np.flatnonzero(self._whole)
+            np.add.at(counts, _bucket((seen - _BUCKETS).astype(np.float32)), self._whole[seen])
+            self._whole = None
+        self._parts = counts if self._parts is None else self._parts + counts
 
     def percentiles(self, wanted: Iterable[float]) -> list[float]:
         """Values below which the wanted parts (in percent) lie, interpolated as numpy does."""
         counts, edges = self._counted()
         return [self._at(counts, edges, part / 100) for part in wanted]
 
-    def _give_up_on_whole_numbers(self) -> None:
-        seen = np.flatnonzero(self._whole)
-        if seen.size:
-            np.add.at(self._parts, _bucket((seen - _BUCKETS).astype(np.float32)), self._whole[seen])
-            self._whole[:] = 0
-
     def _counted(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Counts, and the lowest and highest value of each bucket."""
-        if self._parts.any():
+        if self._parts is not None:
             seen = np.flatnonzero(self._parts)
             low, high = _edge(seen), _edge(seen + 1)
             edges = np.clip(np.stack([np.minimum(low, high), np.maximum(low, high)]), self._low, self._high)
             return self._parts[seen], edges
-        seen = np.flatnonzero(self._whole)
+        counts = np.zeros(0, np.int64) if self._whole is None else self._whole
+        seen = np.flatnonzero(counts)
         values = (seen - _BUCKETS).astype(np.float64)
-        return self._whole[seen], np.stack([values, values])
+        return counts[seen], np.stack([values, values])
 
     @staticmethod
     def _at(counts: NDArray[np.int64], edges: NDArray[np.float64], part: float) -> float:
@@ -121,7 +123,8 @@ def _edge(bucket: NDArray[np.int64]) -> NDArray[np.float64]:
     ordered = (bucket.astype(np.uint64) << 16).clip(0, 0xFFFFFFFF).astype(np.uint32)
     bits = np.where(ordered >> 31, ordered & np.uint32(0x7FFFFFFF), ~ordered)
     with np.errstate(invalid="ignore"):
-        return np.nan_to_num(bits.astype(np.uint32).view(np.float32).astype(np.float64))
+        edge = np.nan_to_num(bits.astype(np.uint32).view(np.float32).astype(np.float64))
+    return np.where(np.abs(edge) < np.finfo(np.float32).tiny, 0.0, edge)  # so that the bucket of 0 is just 0
 
 
 class BandGatherer:
@@ -132,17 +135,19 @@ class BandGatherer:
         self._ranks = Ranks()  # of stored numbers, because whole ones are counted exactly
         self._packing: Scaling | None = None
 
-    def add(self, stored_P: NDArray[np.float32], packing: Scaling = (1.0, 0.0)) -> None:
-        """Take in valid stored numbers v that mean v * scale + offset."""
-        if not stored_P.size:
-            return
+    def add(self, stored_P: NDArray[np.float32], packing: Scaling = (1.0, 0.0)) -> Moments:
+        """Take in valid stored numbers v that mean v * scale + offset; returns the moments of these alone."""
         scale, offset = packing
+        moments = Moments.of(stored_P.astype(np.float64) * scale + offset)
+        if not stored_P.size:
+            return moments
         self._packing = self._packing or packing
-        self.moments.add(stored_P.astype(np.float64) * scale + offset)
+        self.moments.merge(moments)
         if packing != self._packing:  # another file was packed otherwise: count in the units of the first
             first_scale, first_offset = self._packing
             stored_P = ((stored_P.astype(np.float64) * scale + offset - first_offset) / first_scale).astype(np.float32)
         self._ranks.add(stored_P)
+        return moments
 
     def percentiles(self, wanted: Iterable[float]) -> list[float]:
         """Physical values below which the wanted parts (in percent) lie."""

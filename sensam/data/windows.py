@@ -24,12 +24,8 @@ def draw(
     With `around` only places that hold this pixel are taken.
     """
     rows, columns = min(rows, height), min(columns, width)
-    return (
-        _start(rng, height, rows, around and around[0]),
-        _start(rng, width, columns, around and around[1]),
-        rows,
-        columns,
-    )
+    inside_row, inside_column = around or (None, None)
+    return _start(rng, height, rows, inside_row), _start(rng, width, columns, inside_column), rows, columns
 
 
 def _start(rng: np.random.Generator, whole: int, part: int, inside: int | None) -> int:

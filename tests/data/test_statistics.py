@@ -15,7 +15,7 @@ numbers = arrays(np.float32, st.integers(1, 60), elements=st.floats(-1e4, 1e4, w
 def test_moments_equal_numpy(chunks: list[np.ndarray]) -> None:  # type: ignore[type-arg]
     found = Moments()
     for chunk in chunks:
-        found.add(chunk)
+        found.merge(Moments.of(chunk))
     everything = np.concatenate(chunks).astype(np.float64)
     assert found.count == everything.size
     assert np.isclose(found.mean, everything.mean(), rtol=1e-12, atol=1e-9)
@@ -28,7 +28,7 @@ def test_a_small_spread_on_a_large_mean_survives() -> None:
     halves = [Moments(), Moments()]
     for half, part in zip(halves, np.split(values, 2), strict=True):
         for chunk in np.split(part, 10):
-            half.add(chunk)
+            half.merge(Moments.of(chunk))
     halves[0].merge(halves[1])
     halves[0].merge(Moments())
     assert abs(halves[0].std - values.astype(np.float64).std()) < 1e-9

@@ -73,22 +73,29 @@ def brightness_temperature(radiance: Field, wavelength_um: float) -> Field:
     return np.asarray(np.float32(_C2 / wavelength_um) / logarithm, np.float32)
 
 
-def cloud_reflectance(layer: Layer, sun_cosine: float) -> Field:
-    """Reflectance of a cloud alone in bands 1-7: conservative two-stream, damped by droplet absorption (King 1987)."""
+def cloud_optics(layer: Layer, sun_cosine: float) -> tuple[Field, Field]:
+    """Reflectance and diffuse transmittance of a cloud alone in bands 1-7.
+
+    Conservative two-stream reflectance, damped by droplet absorption as in a thick cloud (King 1987); what passes
+    falls off with the diffusion exponent, so that an absorbing cloud hides what lies below.
+    """
     asymmetry = np.float32(0.80 if layer.ice else 0.86)
     absorption = (_ABSORPTION_ICE if layer.ice else _ABSORPTION_WATER) * np.float32(layer.radius_um)
     similarity = np.sqrt(absorption / (1 - asymmetry * (1 - absorption)))
     thick = (1 - similarity) * (1 - 0.139 * similarity) / (1 + 1.17 * similarity)
+    exponent = np.sqrt(3 * absorption * (1 - asymmetry * (1 - absorption)))
     scaled = (1 - asymmetry) * layer.depth_HW
-    return np.asarray(thick[:, None, None] * (scaled / (1.5 * np.float32(sun_cosine) + scaled)), np.float32)
+    conservative = scaled / (1.5 * np.float32(sun_cosine) + scaled)
+    passed = (1 - conservative) * np.exp(-exponent[:, None, None] * layer.depth_HW)
+    return np.asarray(thick[:, None, None] * conservative, np.float32), np.asarray(passed, np.float32)
 
 
 def seen_from_space(surface_7HW: Field, surface_k_HW: Field, low: Layer, high: Layer, air: Air) -> Field:
     """The sixteen bands: reflected sunlight times the sun's cosine for 1-6, brightness temperature for 7-16."""
-    below = cloud_reflectance(low, air.sun_cosine)
-    above = cloud_reflectance(high, air.sun_cosine)
-    reflected = below + (1 - below) ** 2 * surface_7HW
-    reflected = above + (1 - above) ** 2 * reflected
+    below, passed_low = cloud_optics(low, air.sun_cosine)
+    above, passed_high = cloud_optics(high, air.sun_cosine)
+    reflected = below + passed_low**2 * surface_7HW
+    reflected = above + passed_high**2 * reflected
     veil = (_RAYLEIGH / (air.sun_cosine + air.view_cosine) + _AEROSOL * air.aerosol)[:, None, None]
     reflected = (veil + (1 - veil) * reflected) * np.float32(air.sun_cosine)
     bands = np.empty((16, *surface_k_HW.shape), np.float32)
@@ -98,19 +105,14 @@ def seen_from_space(surface_7HW: Field, surface_k_HW: Field, low: Layer, high: L
         wavelength = WAVELENGTHS_UM[6 + thermal]
         radiance = _emitted(thermal, surface_k_HW, np.float32(0), air)
         for layer, reflectance in ((low, below[6]), (high, above[6])):
-            opacity = _opacity(thermal, layer, reflectance, air)
-            radiance += opacity * (_emitted(thermal, layer.temperature_HW, layer.height_HW, air) - radiance)
+            passed = np.exp(-np.float32(_CLOUD_ABSORPTION[thermal] / air.view_cosine) * layer.depth_HW)
+            # Kirchhoff: small droplets reflect 3.9 um, and so emit less of it.
+            emissivity = 1 - passed - (reflectance if thermal == 0 else 0)
+            radiance = passed * radiance + emissivity * _emitted(thermal, layer.temperature_HW, layer.height_HW, air)
         if thermal == 0:
             radiance += sunlight
         bands[6 + thermal] = brightness_temperature(radiance, wavelength)
     return bands
-
-
-def _opacity(thermal: int, layer: Layer, reflectance_3_9: Field, air: Air) -> Field:
-    opacity = 1 - np.exp(-np.float32(_CLOUD_ABSORPTION[thermal] / air.view_cosine) * layer.depth_HW)
-    if thermal == 0:
-        opacity *= 1 - reflectance_3_9  # Kirchhoff: small droplets reflect 3.9 um and so emit less of it
-    return np.asarray(opacity, np.float32)
 
 
 def _emitted(thermal: int, temperature_HW: Field, height_HW: Field | np.float32, air: Air) -> Field:

@@ -44,6 +44,8 @@ class Camera(Protocol):
     def position(self) -> tuple[float, float, float]: ...
     @property
     def wraps(self) -> bool: ...  # the first column is the neighbour of the last
+    @property
+    def pixel_angle(self) -> float: ...  # radians that a pixel in the middle spans
     def rays(self) -> Field: ...
     def forward(self) -> Field: ...
     def windows(self, placement: Placement) -> Windows: ...
@@ -63,6 +65,10 @@ class Pinhole:
     @property
     def focal_px(self) -> float:
         return float(self.size[1] / 2 / np.tan(np.radians(self.fov_deg) / 2))
+
+    @property
+    def pixel_angle(self) -> float:
+        return 1 / self.focal_px
 
     def forward(self) -> Field:
         """The optical axis."""
@@ -117,6 +123,10 @@ class Equirectangular:
     def vertical_fov(self) -> float:
         """Radians from the top edge to the bottom edge, around the horizon."""
         return float(min(np.pi, 2 * np.pi * self.size[0] / self.size[1]))
+
+    @property
+    def pixel_angle(self) -> float:
+        return 2 * np.pi / self.size[1]
 
     def forward(self) -> Field:
         """The direction of the middle of the image."""

@@ -3,8 +3,8 @@
 Imitates: pinhole geometry from the height of a car's windscreen; sun with cast shadows, sky, haze, street lamps,
 headlights and lit windows; exposure that runs out of light, so that night pictures are dark, blurred and noisy while
 depth stays good; a depth sensor that measures along the optical axis, reads its longest range for the sky and
-anything farther, scatters more with distance and at times gets nothing back from glass. Left out: rain, lens flare, motion
-blur, reflections, light bounced between surfaces, the edges' mixed pixels.
+anything farther, scatters more with distance and at times gets nothing back from glass. Left out: rain, lens flare,
+motion blur, reflections, light bounced between surfaces, the edges' mixed pixels.
 """
 
 import numpy as np
@@ -76,7 +76,12 @@ FAMILY = Family(
         "drive",
         "Generated driving camera with depth",
         "perspective",
-        ((0.0, 1.0), (0.0, 1.0), (0.0, 1.0), (0.0, 1.0)),  # of 400 scenes: scripts/scene_pictures.py --statistics
+        (
+            (101.2, 50.3),
+            (95.5, 50.2),
+            (94.3, 55.2),
+            (20.1, 17.9),
+        ),  # of 400 scenes: scripts/scene_pictures.py --statistics
     ),
     classes=CLASSES,
     domains=DOMAINS,

@@ -18,11 +18,11 @@ def power_noise(
     `stretch` > 1 draws structures out along the columns. Lengths are pixels, so a larger scene holds more of
     the same and not a magnification; a margin keeps the FFT's wrap-around out of the picture.
     """
-    rows, columns = (next_fast_len(ceil(side * 1.15) + 4, real=True) for side in size)
+    rows, columns = (next_fast_len(ceil(side * 1.08) + 4, real=True) for side in size)
     row_frequency = fftfreq(rows)[:, None]
     column_frequency = rfftfreq(columns)[None, :] * stretch
     power = row_frequency**2 + column_frequency**2 + outer**-2.0
-    amplitude = (power ** (-slope / 2)).astype(np.float32)
+    amplitude = np.exp(np.float32(-slope / 2) * np.log(power.astype(np.float32)))
     amplitude[0, 0] = 0
     noise = rng.standard_normal((2, count, *amplitude.shape), dtype=np.float32)
     spectrum = np.empty(noise.shape[1:], np.complex64)

@@ -94,7 +94,7 @@ def _night(rng: np.random.Generator) -> Light:
         lamp=_f(*lamp),
         headlight=float(rng.uniform(0.5, 1.2)),
         lit_windows=float(rng.uniform(0.05, 0.35)),
-        exposure=float(rng.uniform(7, 14)),
+        exposure=float(rng.uniform(5, 10)),
         blur_px=0.8,
     )
 

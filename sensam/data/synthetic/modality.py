@@ -185,14 +185,14 @@ def _family(
 
 
 # Mean and standard deviation of 400 scenes: scripts/scene_pictures.py --statistics
-_COLOUR_STATISTICS = ((0.0, 1.0), (0.0, 1.0), (0.0, 1.0))
+_COLOUR_STATISTICS = ((128.8, 28.6), (128.8, 28.5), (129.6, 28.9))
 _THERMAL = _family(
     "thermal",
     "things seen only by their heat",
     (ClassInfo("warm body", "#e8452f"), ClassInfo("cool body", "#2f6fd0")),
     measure_heat,
     (Band(name="thermal", title="temperature", unit="K", wavelength_nm=11000, valid_range=(200, 400)),),
-    ((0.0, 1.0),),
+    ((285.6, 12.5),),
 )
 _POLARIZATION = _family(
     "polarization",
@@ -203,7 +203,7 @@ _POLARIZATION = _family(
         Band(name=f"I{angle:.0f}", title=f"behind a polarizer at {angle:.0f} deg", unit="DN", valid_range=(0, 4095))
         for angle in ANGLES_DEG
     ),
-    ((0.0, 1.0), (0.0, 1.0), (0.0, 1.0), (0.0, 1.0)),
+    ((438.7, 275.8), (439.5, 268.5), (438.8, 275.3), (438.0, 267.0)),
 )
 _DEPTH = _family(
     "depth",
@@ -211,7 +211,7 @@ _DEPTH = _family(
     (ClassInfo("raised", "#009e73"), ClassInfo("sunken", "#cc79a7")),
     measure_depth,
     (Band(name="depth", title="distance", unit="m", valid_range=(0.1, 20)),),
-    ((0.0, 1.0),),
+    ((2.86, 0.99),),
 )
 FAMILY = replace(
     _THERMAL, name="modality", variants={"thermal": _THERMAL, "polarization": _POLARIZATION, "depth": _DEPTH}

@@ -54,7 +54,12 @@ FAMILY = Family(
         "panorama",
         "Generated 360 degree camera with depth",
         "equirectangular",
-        ((0.0, 1.0), (0.0, 1.0), (0.0, 1.0), (0.0, 1.0)),  # of 400 scenes: scripts/scene_pictures.py --statistics
+        (
+            (112.3, 53.0),
+            (110.5, 55.6),
+            (114.1, 63.1),
+            (21.0, 19.7),
+        ),  # of 400 scenes: scripts/scene_pictures.py --statistics
     ),
     classes=CLASSES,
     domains=(PANORAMA, PERSPECTIVE),

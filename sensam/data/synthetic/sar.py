@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 from rasterio.crs import CRS
-from rasterio.transform import from_origin
+from rasterio.transform import Affine
 
 from sensam.data.raster import Raster
 from sensam.data.synthetic.fields import Field, Mask, hashed, power_noise, top_share
@@ -132,8 +132,8 @@ def _street_axes(rng: np.random.Generator, size: Size, bend: Field) -> tuple[Fie
     turn = rng.uniform(0, np.pi)
     row, column = np.mgrid[: size[0], : size[1]].astype(np.float32)
     start = rng.uniform(0, 1000, 2)
-    along = np.cos(turn) * column + np.sin(turn) * row + 4 * bend + start[0]
-    across = -np.sin(turn) * column + np.cos(turn) * row + 4 * np.roll(bend, 17, axis=0) + start[1]
+    along = np.cos(turn) * column + np.sin(turn) * row + 2.5 * bend + start[0]
+    across = -np.sin(turn) * column + np.cos(turn) * row + 2.5 * np.roll(bend, 17, axis=0) + start[1]
     return along.astype(np.float32), across.astype(np.float32)
 
 
@@ -219,12 +219,12 @@ def _swath(rng: np.random.Generator, size: Size) -> Mask:
     return ~empty if rng.random() < 0.5 else ~empty[:, ::-1]
 
 
-def _place(rng: np.random.Generator, size: Size) -> tuple[CRS, object]:
+def _place(rng: np.random.Generator, size: Size) -> tuple[CRS, Affine]:
     """A place of its own for every scene, so that no two splits show the same ground."""
     high, wide = round(size[0] * PIXEL_M), round(size[1] * PIXEL_M)
     x = 200_000 + wide * int(rng.integers(max(600_000 // wide, 1)))
     y = 1_000_000 + high * int(rng.integers(max(4_000_000 // high, 1)))
-    return CRS.from_epsg(32650), from_origin(x, y, PIXEL_M, PIXEL_M)
+    return CRS.from_epsg(32650), Affine(PIXEL_M, 0, x, 0, -PIXEL_M, y)
 
 
 def _family(name: str, bands: dict[str, tuple[str, float, float]]) -> Family:
@@ -258,8 +258,8 @@ def _family(name: str, bands: dict[str, tuple[str, float, float]]) -> Family:
 _DUAL = _family(
     "sar:dual",
     {
-        "VV": ("vertical sent and received", 0.0, 1.0),
-        "VH": ("vertical sent, horizontal received", 0.0, 1.0),
+        "VV": ("vertical sent and received", 0.284, 0.265),
+        "VH": ("vertical sent, horizontal received", 0.142, 0.130),
     },
 )
-FAMILY = replace(_family("sar", {"amplitude": ("root of sigma nought", 0.0, 1.0)}), variants={"dual": _DUAL})
+FAMILY = replace(_family("sar", {"amplitude": ("root of sigma nought", 0.284, 0.264)}), variants={"dual": _DUAL})

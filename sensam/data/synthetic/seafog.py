@@ -44,6 +44,7 @@ class Weather:
     view_zenith_deg: float
     sea_k: float
     aerosol: float
+    humidity: float  # relative to what is usual over a sea of this temperature
     land_share: float
     low_share: float
     high_share: float
@@ -59,12 +60,13 @@ def draw_weather(rng: np.random.Generator) -> Weather:
         view_zenith_deg=float(rng.uniform(30, 52)),
         sea_k=float(rng.uniform(273, 302)),
         aerosol=float(rng.gamma(2.0, 0.012)),
+        humidity=float(np.exp(rng.normal(0, 0.35))),
         land_share=float(rng.uniform(0.1, 0.45) if rng.random() < 0.65 else 0),
         low_share=float(rng.uniform(0.05, 0.45) if rng.random() < 0.9 else 0),
         high_share=float(rng.uniform(0.05, 0.45) if rng.random() < 0.70 else 0),
-        fog_share=float(rng.uniform(0.02, 0.16) if rng.random() < 0.50 else 0),
+        fog_share=float(rng.uniform(0.02, 0.145) if rng.random() < 0.50 else 0),
         stratus=float(rng.random()),
-        glint=float(rng.uniform(0.05, 0.35) if rng.random() < 0.35 else 0),
+        glint=float(rng.uniform(0.05, 0.30) if rng.random() < 0.3 else 0),
     )
 
 
@@ -86,7 +88,7 @@ def draw(rng: np.random.Generator, size: Size, domain: str) -> Scene:
         sun_cosine=float(np.cos(np.radians(weather.sun_zenith_deg))),
         view_cosine=float(np.cos(np.radians(weather.view_zenith_deg))),
         aerosol=weather.aerosol,
-        vapour_HW=(_vapour(weather.sea_k) * np.exp(0.12 * warmth[2])).astype(np.float32),
+        vapour_HW=(_vapour(weather.sea_k) * weather.humidity * np.exp(0.25 * warmth[2])).astype(np.float32),
         surface_air_k=weather.sea_k + float(rng.uniform(-1, 2)),
     )
     reflectance = _surface_reflectance(weather, land, coast, greenness, warmth[3])
@@ -203,8 +205,14 @@ _TITLES = (
     *("clean window", "window", "dirty window", "carbon dioxide"),
 )
 # Of 400 scenes: scripts/scene_pictures.py --statistics
-_MEAN = (0.0,) * 16
-_STD = (1.0,) * 16
+_MEAN = (
+    *(0.2111, 0.2030, 0.1787, 0.1689, 0.1202, 0.0914, 291.6, 232.8),
+    *(243.1, 251.5, 278.6, 255.1, 280.3, 279.2, 277.1, 257.1),
+)
+_STD = (
+    *(0.1543, 0.1559, 0.1626, 0.1602, 0.1200, 0.0927, 9.44, 3.74),
+    *(4.85, 6.02, 12.32, 9.26, 13.04, 13.16, 12.86, 10.47),
+)
 
 FAMILY = Family(
     name="seafog",

@@ -9,7 +9,7 @@ from sensam.data.synthetic.camera import Camera
 from sensam.data.synthetic.fields import Field, Mask, hashed
 from sensam.data.synthetic.light import Light, headlight, lamp_light, sky_radiance
 from sensam.data.synthetic.solids import NOTHING, cast, local_points, normals, shaded
-from sensam.data.synthetic.street import CLASS_OF_PART, ROAD, SIDEWALK, SKY, TERRAIN, Part, Street
+from sensam.data.synthetic.street import CLASS_OF_PART, ROAD, SIDEWALK, SKY, Part, Street
 
 WINDOW_M, FLOOR_M = 2.6, 3.1
 _CASTERS = np.array([Part.HOUSE, Part.WOOD, Part.LEAVES, Part.METAL, Part.CLOTH, Part.BODY, Part.CABIN])
@@ -25,15 +25,22 @@ class View:
     solid_HW: NDArray[np.int32]
 
 
+@dataclass(slots=True)
+class Coat:
+    """How M points reflect and shine; painted over step by step."""
+
+    albedo_3M: Field
+    glow_3M: Field
+    glass_M: Mask  # a depth sensor may look through it
+
+
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """The points where rays end, and how they reflect and shine."""
+    """The points where rays end."""
 
     points_3M: Field
     normals_3M: Field
-    albedo_3M: Field
-    glow_3M: Field
-    mirror_M: Mask  # glass: returns no depth
+    coat: Coat
 
 
 def look(street: Street, camera: Camera) -> View:
@@ -60,7 +67,7 @@ def paint(street: Street, camera: Camera, view: View, light: Light) -> tuple[Fie
     radiance[:, is_sky] = sky_radiance(light, view.rays_3HW[:, is_sky], street.tile)
     seen = ~is_sky
     rays, distance = view.rays_3HW[:, seen], view.distance_HW[seen]
-    surface = _surface(street, camera, view, seen, light)
+    surface = _surface(street, camera, view, light)
     direct = np.clip(light.sun_direction @ surface.normals_3M, 0, None)
     if light.sun.any():
         casters = np.flatnonzero(np.isin(street.solids.part_N, _CASTERS))
@@ -70,32 +77,33 @@ def paint(street: Street, camera: Camera, view: View, light: Light) -> tuple[Fie
     if light.lamp.any():
         incoming += lamp_light(light, street.lamps_N3, surface.points_3M, surface.normals_3M)
         incoming += headlight(light, rays, surface.normals_3M, distance)
-    colour = surface.albedo_3M * incoming + surface.glow_3M
+    colour = surface.coat.albedo_3M * incoming + surface.coat.glow_3M
     clear = np.exp(-distance / light.haze_m)
     radiance[:, seen] = colour * clear + light.horizon[:, None] * (1 - clear)
     glass = np.zeros(view.label_HW.shape, np.bool_)
-    glass[seen] = surface.mirror_M
+    glass[seen] = surface.coat.glass_M
     return radiance, glass
 
 
-def _surface(street: Street, camera: Camera, view: View, seen: Mask, light: Light) -> Surface:
+def _surface(street: Street, camera: Camera, view: View, light: Light) -> Surface:
+    seen = view.label_HW != SKY
     rays, distance, solid = view.rays_3HW[:, seen], view.distance_HW[seen], view.solid_HW[seen]
     points = np.asarray(camera.position, np.float32)[:, None] + distance * rays
-    angle = np.pi / camera.size[1] if not camera.wraps else 2 * np.pi / camera.size[1]
-    footprint = (distance * np.float32(angle)).astype(np.float32)  # metres that a pixel covers
-    upwards = np.zeros_like(points)
-    upwards[2] = 1
-    albedo, glow = np.zeros_like(points), np.zeros_like(points)
-    mirror = np.zeros(len(solid), np.bool_)
-    ground = solid == NOTHING
-    albedo[:, ground] = _ground_albedo(street, points[:, ground], view.label_HW[seen][ground], footprint[ground])
-    stands = ~ground
+    footprint = distance * np.float32(camera.pixel_angle)  # metres that a pixel covers
+    facing = np.zeros_like(points)
+    facing[2] = 1
+    coat = Coat(np.zeros_like(points), np.zeros_like(points), np.zeros(len(solid), np.bool_))
+    ground, stands = solid == NOTHING, solid != NOTHING
+    kind = view.label_HW[seen][ground]
+    coat.albedo_3M[:, ground] = _ground_albedo(street, points[:, ground], kind, footprint[ground])
     number = solid[stands].astype(np.int64)
     metres, unit = local_points(street.solids, number, points[:, stands])
-    upwards[:, stands] = normals(street.solids, number, unit)
+    facing[:, stands] = normals(street.solids, number, unit)
     painted = _paint_solids(street, number, metres, unit, footprint[stands], light)
-    albedo[:, stands], glow[:, stands], mirror[stands] = painted
-    return Surface(points, upwards, albedo, glow, mirror)
+    coat.albedo_3M[:, stands] = painted.albedo_3M
+    coat.glow_3M[:, stands] = painted.glow_3M
+    coat.glass_M[stands] = painted.glass_M
+    return Surface(points, facing, coat)
 
 
 def _grain(street: Street, u: Field, v: Field, footprint: Field, grain_m: float) -> Field:
@@ -118,7 +126,6 @@ def _ground_albedo(street: Street, points: Field, kind: NDArray[np.uint8], footp
     colour = np.where(kind == ROAD, asphalt, np.where(kind == SIDEWALK, stone, grass * lawn + earth * (1 - lawn)))
     line = _markings(street, x, y, footprint) * (kind == ROAD)
     colour = colour + line * (0.55 - colour)
-    assert set(np.unique(kind)) <= {ROAD, SIDEWALK, TERRAIN}
     return np.asarray(colour, np.float32)
 
 
@@ -136,65 +143,55 @@ def _markings(street: Street, x: Field, y: Field, footprint: Field) -> Field:
 
 def _paint_solids(
     street: Street, number: NDArray[np.int64], metres: Field, unit: Field, footprint: Field, light: Light
-) -> tuple[Field, Field, Mask]:
-    """Albedo, own light and glass of points on solids."""
-    solids = street.solids
-    part = solids.part_N[number]
-    albedo = solids.colour_N3[number].T.copy()
-    glow = np.zeros_like(albedo)
-    glass = np.zeros(len(number), np.bool_)
+) -> Coat:
+    """The coat of points on solids, given in their solid's frame in metres and scaled to -1..1."""
+    part = street.solids.part_N[number]
+    albedo = street.solids.colour_N3[number].T.copy()
     noise = _grain(street, metres[0] + metres[1] + 7 * number, metres[2], footprint, 0.05)
     leaf = part == Part.LEAVES
     albedo[:, leaf] *= np.exp(0.55 * noise[leaf]) * (0.75 + 0.25 * unit[2, leaf])
     rough = (part == Part.HOUSE) | (part == Part.SKYLINE) | (part == Part.WOOD)
     albedo[:, rough] *= np.exp(0.07 * noise[rough])
-    house = np.flatnonzero((part == Part.HOUSE) | (part == Part.SKYLINE))
-    if house.size:
-        _add_windows(street, house, number[house], metres, unit, footprint, light, (albedo, glow, glass))
-    pane = (part == Part.CABIN) & (unit[2] < 0.95) & (np.abs(unit[2]) < 0.85)
+    pane = (part == Part.CABIN) & (np.abs(unit[2]) < 0.85)
     albedo[:, pane] = 0.03
-    glass |= pane
-    _add_vehicle_lights(np.flatnonzero(part == Part.BODY), metres, unit, light, (albedo, glow))
-    lamp = part == Part.LAMP
-    glow[:, lamp] = light.lamp[:, None] * 0.8
-    return albedo, glow, glass
+    coat = Coat(albedo, np.zeros_like(albedo), pane)
+    walls = np.flatnonzero((part == Part.HOUSE) | (part == Part.SKYLINE))
+    height = metres[2] + street.solids.placement.half_N3[number, 2]
+    along = np.where(np.abs(unit[0]) > np.abs(unit[1]), metres[1], metres[0])
+    upright = walls[np.abs(unit[2, walls]) < 0.999]
+    _add_windows(coat, upright, (along[upright], height[upright], number[upright]), footprint[upright], street, light)
+    _add_vehicle_lights(coat, np.flatnonzero(part == Part.BODY), metres, unit, light)
+    coat.glow_3M[:, part == Part.LAMP] = light.lamp[:, None] * 0.8
+    return coat
 
 
 def _add_windows(
-    street: Street,
-    house: NDArray[np.int64],
-    number: NDArray[np.int64],
-    metres: Field,
-    unit: Field,
+    coat: Coat,
+    at: NDArray[np.int64],
+    wall: tuple[Field, Field, NDArray[np.int64]],
     footprint: Field,
+    street: Street,
     light: Light,
-    onto: tuple[Field, Field, Mask],
 ) -> None:
-    albedo, glow, glass = onto
-    along = np.where(np.abs(unit[0, house]) > np.abs(unit[1, house]), metres[1, house], metres[0, house])
-    height = metres[2, house] + street.solids.placement.half_N3[number, 2]
+    """Panes in a grid on points `at` of walls (metres along, metres up, which house); some with a light on."""
+    along, height, house = wall
     column, floor = np.floor(along / WINDOW_M), np.floor(height / FLOOR_M)
     across, up = along / WINDOW_M - column, height / FLOOR_M - floor
-    window = (np.abs(across - 0.5) < 0.24) & (up > 0.32) & (up < 0.82) & (np.abs(unit[2, house]) < 0.999)
-    sharp = np.clip(1.6 - footprint[house] / 0.8, 0.15, 1)  # far away, walls and panes run together
-    cell = [column.astype(np.int64), floor.astype(np.int64), number]
-    fade = np.where(window, sharp, 0)
-    albedo[:, house] += fade * (np.array([[0.04], [0.05], [0.06]]) - albedo[:, house])
+    window = (np.abs(across - 0.5) < 0.24) & (up > 0.32) & (up < 0.82)
+    sharp = np.clip(1.6 - footprint / 0.8, 0.15, 1)  # far away, walls and panes run together
+    coat.albedo_3M[:, at] += window * sharp * (np.array([[0.04], [0.05], [0.06]]) - coat.albedo_3M[:, at])
+    cell = (column.astype(np.int64), floor.astype(np.int64), house)
     lit = window & (hashed(*cell, salt=street.salt) < light.lit_windows)
     warm = np.array([[1.0], [0.72], [0.38]]) * (0.02 + 0.06 * hashed(*cell, salt=street.salt + 1))
-    glow[:, house] += np.where(lit, warm * sharp, 0)
-    glass[house] = window & (sharp > 0.9)
+    coat.glow_3M[:, at] += lit * sharp * warm
+    coat.glass_M[at] = window & (sharp > 0.9)
 
 
-def _add_vehicle_lights(
-    body: NDArray[np.int64], metres: Field, unit: Field, light: Light, onto: tuple[Field, Field]
-) -> None:
+def _add_vehicle_lights(coat: Coat, body: NDArray[np.int64], metres: Field, unit: Field, light: Light) -> None:
     """White in front, red behind: painted by day, shining when the camera's own headlights are on."""
-    albedo, glow = onto
     x, y = unit[:2, body]
-    above_middle = metres[2, body] - np.where(np.abs(metres[2, body]) > 0.5, 9, 0)
-    lens = (np.abs(y) > 0.62) & (np.abs(y) < 0.92) & (np.abs(above_middle) < 0.13) & (np.abs(x) > 0.98)
-    for at, colour, strength in ((x > 0, (0.9, 0.9, 0.8), 3.0), (x < 0, (0.7, 0.02, 0.02), 0.35)):
-        here = body[lens & at]
-        albedo[:, here] = np.array(colour, np.float32)[:, None] * 0.5
-        glow[:, here] = np.array(colour, np.float32)[:, None] * np.float32(strength * light.headlight)
+    lens = (np.abs(y) > 0.62) & (np.abs(y) < 0.92) & (np.abs(metres[2, body]) < 0.13) & (np.abs(x) > 0.98)
+    for end, colour, strength in ((x > 0, (0.9, 0.9, 0.8), 3.0), (x < 0, (0.7, 0.02, 0.02), 0.35)):
+        here = body[lens & end]
+        coat.albedo_3M[:, here] = np.array(colour, np.float32)[:, None] * 0.5
+        coat.glow_3M[:, here] = np.array(colour, np.float32)[:, None] * np.float32(strength * light.headlight)
