@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensam.data.raster import RasterInfo
@@ -36,6 +36,7 @@ class TestMatching:
         found = match(S2, info_of(*S2.band_names))
         assert (found.bands, found.how, found.notes) == (S2.band_names, "name", ())
 
+    @settings(deadline=None)
     @given(st.permutations([band.aliases[0] for band in S2.bands]))
     def test_any_order_of_any_spelling_is_put_right(self, names):
         found = match(S2, info_of(*names))

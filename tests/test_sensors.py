@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -39,6 +39,7 @@ class TestDecoding:
         assert decoded.valid_CHW.tolist() == [[[True, False]]]
         assert decoded.pixels_CHW.tolist() == [[[1, 0]]]
 
+    @settings(deadline=None)
     @given(arrays.arrays(np.uint16, 30))
     def test_landsat_agrees_with_usgs_in_double_precision(self, stored):
         sensor = load_sensor("landsat8").select(["SR_B4", "ST_B10"])
@@ -161,6 +162,7 @@ class TestTravel:
         sensor = load_sensor(name)
         assert Sensor.from_dict(json.loads(json.dumps(sensor.to_dict()))) == sensor
 
+    @settings(deadline=None)
     @given(st.floats(1e-6, 1e6), st.floats(-1e6, 1e6), st.floats(1e-3, 1e5))
     def test_statistics_survive_exactly(self, scale, mean, std):
         sensor = sensor_of(scale=scale).with_statistics([mean], [std])

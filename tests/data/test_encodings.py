@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensam.data.encodings import encode_polarization, percentile_limits, stokes, stretch
@@ -47,6 +47,7 @@ class TestStretch:
         assert result.pixels_CHW[0, 0] == pytest.approx(expected)
         assert result.valid_CHW[0, 0].tolist() == valid
 
+    @settings(deadline=None)
     @given(st.floats(1e-6, 1e6))
     def test_amplitude_and_intensity_agree(self, amplitude):
         both = [raster_of(a=[[amplitude]]), raster_of(a=[[np.float32(amplitude) ** 2]])]
@@ -65,6 +66,7 @@ class TestStretch:
         alone = stretch(raster_of(a=[[150]]), "amplitude", "amplitude", (100, 200))
         assert alone.pixels_CHW.item() == 0.5
 
+    @settings(deadline=None)
     @given(st.integers(1, 7))
     def test_a_tile_is_its_part_of_the_whole(self, cut):
         raster = raster_of(a=np.random.default_rng(0).gamma(1.0, 100, (6, 8)))
@@ -95,6 +97,7 @@ class TestStretch:
 
 
 class TestPolarization:
+    @settings(deadline=None)
     @given(st.floats(1, 1e4), degrees_of, angles)
     def test_stokes_and_back(self, intensity, degree, angle):
         parameters = stokes(behind_polarizers(intensity, degree, angle))
@@ -105,6 +108,7 @@ class TestPolarization:
         wrapped = (plane(encoded, "aolp").item() - angle + np.pi / 2) % np.pi - np.pi / 2
         assert abs(wrapped) < 1e-4 / degree
 
+    @settings(deadline=None)
     @given(degrees_of, angles)
     def test_sine_and_cosine_of_twice_the_angle(self, degree, angle):
         encoded = encode_polarization(stokes(behind_polarizers(100.0, degree, angle)))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensam.data.raster import Raster, shifted
@@ -54,6 +54,7 @@ def test_another_name_and_other_numbers_leave_the_rest():
 numbers = st.floats(-1e6, 1e6)
 
 
+@settings(deadline=None)
 @given(numbers, numbers, numbers, numbers, numbers, numbers, st.integers(0, 10_000), st.integers(0, 10_000))
 def test_a_shifted_place_maps_its_first_pixel_where_the_scene_has_it(a, b, c, d, e, f, row, col):
     moved = shifted(Affine(a, b, c, d, e, f), (row, col, 5, 7))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -12,6 +12,7 @@ from sensam.errors import InputError
 NARROW = [np.bool_, np.uint8, np.int8, np.uint16, np.int16, np.float16, np.float32]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(NARROW).flatmap(lambda dtype: arrays.arrays(dtype, 20)))
 def test_narrow_types_lose_nothing(stored):
     pixels = to_float32(stored, np.ones(20, bool), "a")
@@ -19,6 +20,7 @@ def test_narrow_types_lose_nothing(stored):
     assert np.array_equal(pixels.astype(stored.dtype), stored, equal_nan=stored.dtype.kind == "f")
 
 
+@settings(deadline=None)
 @given(arrays.arrays(st.sampled_from([np.int32, np.uint32, np.int64, np.uint64]), 20))
 def test_wide_integers_come_back_or_are_refused(stored):
     fits = all(-LARGEST_INTEGER <= int(value) <= LARGEST_INTEGER for value in stored)
