@@ -29,7 +29,7 @@ class Ranked:
 
     @classmethod
     def of(cls, values_N: NDArray[np.float32]) -> "Ranked":
-        edges = np.unique(np.quantile(values_N, np.linspace(0, 1, BINS + 1)))
+        edges = np.unique(np.quantile(values_N.astype(np.float64), np.linspace(0, 1, BINS + 1)))
         return cls(edges, np.clip(np.searchsorted(edges, values_N, side="right") - 1, 0, len(edges) - 1))
 
     def best_interval(self, is_class_N: NDArray[np.bool_]) -> Interval:
