@@ -1,7 +1,7 @@
 """Tensors made from weights (resampled, gathered, in another precision), kept in inference until the weights change."""
 
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,9 @@ class Derived(nn.Module):
     def __init__(self, make: Callable[..., Tensor]) -> None:
         super().__init__()
         self._make = make
-        self._forget()
+        # The weight itself is held, not its id: an id is given again once its first owner is gone.
+        self._source: tuple[Tensor | None, tuple[Hashable, ...]] = (None, ())
+        self._kept: dict[tuple[Hashable, ...], Tensor] = {}
 
     def forward(self, weight: Tensor, *how: Hashable) -> Tensor:
         # A compiler must see the arithmetic, and a tensor made in inference mode does not count its changes.
@@ -26,27 +28,24 @@ class Derived(nn.Module):
             return self._make(weight, *how)
         state = (weight._version, weight.data_ptr(), weight.dtype, weight.device)
         if self._source[0] is not weight or self._source[1] != state:
-            self._forget()
-            self._source = (weight, state)
+            self._source, self._kept = (weight, state), {}
         if how not in self._kept:
             if len(self._kept) == SIZES_KEPT:
                 del self._kept[next(iter(self._kept))]
             self._kept[how] = self._make(weight, *how)
         return self._kept[how]
 
-    def train(self, mode: bool = True) -> "Derived":
+    def train(self, mode: bool = True) -> Self:
         self._forget()  # writing through `.data`, as older optimisers do, leaves no trace in the version
         return super().train(mode)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Derived":
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._forget()
-        return super()._apply(fn, recurse)
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # PyTorch leaves it untyped
 
     def __getstate__(self) -> dict[str, Any]:
         self._forget()  # a copy or a saved module makes its own
         return self.__dict__
 
     def _forget(self) -> None:
-        # The weight itself is held, not its id: an id is given again once the first owner is gone.
-        self._source: tuple[Tensor | None, tuple[Hashable, ...]] = (None, ())
-        self._kept: dict[tuple[Hashable, ...], Tensor] = {}
+        self._source, self._kept = (None, ()), {}

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sensam.sam.linear import multiply
+
 SCRATCH = {"cpu": 2**20}  # scores in memory at once: few megabytes stay in a processor's cache
 SCRATCH_ELSEWHERE = 2**26  # an accelerator wants few large steps
 
@@ -20,11 +22,11 @@ def attend_chunked(query_BRTd: Tensor, key_BRSd: Tensor, value_BRSd: Tensor, row
 # As operators of their own the loops are one step to autograd and to torch.compile. G = images x heads.
 @torch.library.custom_op("sensam::attend_in_blocks", mutates_args=())
 def _attend(query_GTd: Tensor, key_GSd: Tensor, value_GSd: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    out = torch.empty_like(query_GTd)
+    out, value_GdS = torch.empty_like(query_GTd), value_GSd.transpose(1, 2).contiguous()
     for heads, block, scratch in _blocks(query_GTd, key_GSd):
         q, r, c = query_GTd[heads, block], rows[heads, block], columns[heads, block]
         weights = _softmax_scores(q, key_GSd[heads], r, c, scratch)
-        torch.bmm(weights, value_GSd[heads], out=out[heads, block])
+        out[heads, block] = _product(weights, value_GdS[heads])
     return out
 
 
@@ -53,8 +55,19 @@ def _softmax_scores(query: Tensor, key: Tensor, rows: Tensor, columns: Tensor, s
     scores = scratch[: query.shape[0] * query.shape[1] * key.shape[1]].view(query.shape[0], query.shape[1], -1)
     on_grid = scores.view(*query.shape[:2], rows.shape[-1], columns.shape[-1])
     torch.add(rows[..., :, None], columns[..., None, :], out=on_grid)
-    torch.baddbmm(scores, query, key.transpose(1, 2), alpha=query.shape[-1] ** -0.5, out=scores)
+    scale = query.shape[-1] ** -0.5
+    if query.dtype == torch.float32:
+        scores.add_(_product(query * scale, key))
+    else:
+        torch.baddbmm(scores, query, key.transpose(1, 2), alpha=scale, out=scores)
     return torch.softmax(scores, -1, out=scores)
+
+
+def _product(left_GTK: Tensor, right_GMK: Tensor) -> Tensor:
+    """G products T x M; that of a single head as a linear layer's, for which there is a faster way."""
+    if len(left_GTK) == 1:
+        return multiply(left_GTK[0], right_GMK[0])[None]
+    return torch.bmm(left_GTK, right_GMK.transpose(1, 2))
 
 
 def _blocks(query_GTd: Tensor, key_GSd: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
