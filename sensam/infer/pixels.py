@@ -48,7 +48,7 @@ def _planes(image: NDArray[np.generic] | Tensor) -> Tensor:
     if isinstance(image, Tensor):
         if image.ndim != 3:
             raise InputError(f"A tensor must be bands x rows x columns, found shape {tuple(image.shape)}.")
-        return image
+        return image.clone()  # what the caller does to it later must not reach a later everything()
     if not isinstance(image, np.ndarray):
         raise InputError(
             f"An image is a Raster, a NumPy array or a torch tensor, found {type(image).__name__}. "
@@ -61,7 +61,7 @@ def _planes(image: NDArray[np.generic] | Tensor) -> Tensor:
     if image.dtype not in (np.uint8, np.float16, np.float32):
         image = image.astype(np.float64 if image.dtype.kind == "f" else np.int64)
     rows_first = image[..., None] if image.ndim == 2 else image
-    return torch.from_numpy(np.ascontiguousarray(rows_first.transpose(2, 0, 1)))
+    return torch.from_numpy(rows_first.transpose(2, 0, 1).copy())
 
 
 def _check_planes(planes_CHW: Tensor, bands: int) -> Tensor:

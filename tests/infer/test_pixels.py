@@ -32,6 +32,20 @@ def test_normalised_floats_stay_as_they_are() -> None:
     assert np.array_equal(found.numpy()[0], pixels)
 
 
+@pytest.mark.parametrize("shape", [(5, 6), (5, 6, 3)])
+def test_what_happens_to_the_picture_later_does_not_matter(shape: tuple[int, ...]) -> None:
+    array = np.ones(shape, np.float32)
+    bands = shape[2] if len(shape) == 3 else 1
+    locked = array.view()
+    locked.flags.writeable = False  # as Pillow hands pictures out
+    found, _ = read_pixels(locked, bands, None)
+    array[:] = 5
+    assert found.eq(1).all()
+    again, _ = read_pixels(found, bands, None)
+    found[:] = 7
+    assert again.eq(1).all()
+
+
 @pytest.mark.parametrize("decoded", [True, False])
 def test_rasters_are_normalised_by_the_sensor(decoded: bool) -> None:
     found, valid = read_pixels(scene(decoded), 2, SENSOR)
