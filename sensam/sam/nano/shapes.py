@@ -53,9 +53,9 @@ def split_shape(rng: Generator, canvas: Canvas, shape: Mask) -> list[Mask]:
 
 def _stretched(rng: Generator, y: Image, x: Image) -> tuple[Image, Image]:
     """Rotate, and squeeze one axis."""
-    angle, squeeze = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 1.0)
-    across = np.cos(angle) * y - np.sin(angle) * x
-    along = np.cos(angle) * x + np.sin(angle) * y
+    angle, squeeze = rng.uniform(0, 2 * np.pi), np.float32(rng.uniform(0.35, 1.0))
+    cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    across, along = cosine * y - sine * x, cosine * x + sine * y
     return (across / squeeze).astype(np.float32), (along * squeeze).astype(np.float32)
 
 

@@ -25,8 +25,8 @@ Report = Callable[[dict[str, float]], None]
 class Recipe:
     """All that decides the weights. The rate warms up, stays, and falls to zero over the last part of the run."""
 
-    steps: int = 5000
-    small_steps: int = 3000  # of these on small pictures, at the start
+    steps: int = 6400
+    small_steps: int = 2000  # of these on small pictures, at the start
     batch: int = 16  # images of 128 x 128 a step, or as many pixels at another size
     regions: int = 4  # asked in each image
     rate: float = 1e-3
@@ -140,9 +140,13 @@ def _resume(folder: Path, recipe: Recipe, sam: Sam, optimisers: list[Optimizer])
         return 0
     state = torch.load(path, weights_only=True)
     theirs, ours = state["recipe"], asdict(recipe)
-    # The number of steps only says when the rate starts to fall, so a run that is still level may be given another.
-    level = state["step"] <= (1 - recipe.fall) * min(theirs["steps"], recipe.steps)
-    differing = [key for key in ours if ours[key] != theirs[key] and not (key == "steps" and level)]
+    # What both recipes still have ahead of them may differ: where pictures become large, where the rate falls.
+    ahead = set()
+    if state["step"] <= min(theirs["small_steps"], recipe.small_steps):
+        ahead.add("small_steps")
+    if state["step"] <= (1 - recipe.fall) * min(theirs["steps"], recipe.steps):
+        ahead.add("steps")
+    differing = [key for key in ours if ours[key] != theirs[key] and key not in ahead]
     if differing:
         raise InputError(
             f"{folder} holds a run with another recipe ({', '.join(f'{k}={theirs[k]}' for k in differing)}). "
