@@ -81,6 +81,8 @@ def problems_of_copies(survey: Survey) -> Iterator[Problem]:
 
 def _lookalikes(items: list[ItemFacts], survey: Survey) -> Iterator[Problem]:
     """Pairs across splits whose small pictures agree in pattern and in level."""
+    if len(items) < 2:
+        return
     compared = items[:: 1 + len(items) // MOST_COMPARED]
     pattern_NP, level_NC, spread_C = _pictures(compared, survey)
     pairs = []

@@ -31,7 +31,7 @@ def problems_of_bands(survey: Survey) -> Iterator[Problem]:
             yield error(f"band {name} has no valid number in {_images(dark)}", _paths(dark), remedy)
         yield from _constant(survey, some, band, name)
         yield from _undeclared(survey, band, name)
-        yield from _outside(survey, some, band, name)
+        yield from _outside(survey, survey.items, band, name)
     thin = [facts for facts in some if 0 < facts.valid_C.max() < 1 - MOSTLY]
     if thin:
         yield warning(_images(thin, "with less than 10 % valid pixels"), _paths(thin), "Leave them out, or cut them.")
@@ -39,13 +39,11 @@ def problems_of_bands(survey: Survey) -> Iterator[Problem]:
 
 def _constant(survey: Survey, items: list[ItemFacts], band: int, name: str) -> Iterator[Problem]:
     flat = [facts for facts in items if facts.low_C[band] == facts.high_C[band]]
-    if is_drawn(survey.bands, band):  # a map may well show one thing only
-        flat = []
     moments = survey.bands[band].gatherer.moments
     if flat and moments.low == moments.high:
         remedy = "Leave it out with `bands`: it tells nothing."
         yield error(f"band {name} is {moments.low:g} everywhere", [survey.dataset.name], remedy)
-    elif flat:
+    elif flat and not is_drawn(survey.bands, band):  # a map may well show one thing only
         remedy = "Look at the file: a band was lost, or a fill value is not declared as nodata."
         yield warning(f"band {name} is constant in {_images(flat)}", _paths(flat), remedy)
 
