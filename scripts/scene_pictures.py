@@ -50,7 +50,9 @@ def main(
 
     Example: scene_pictures.py --only seafog
     """
-    chosen = [name for name in ALL if not only or name == only]
+    chosen = [name for name in ALL if not only or name.split(":")[0] == only]
+    if not chosen:
+        raise typer.BadParameter(f"there is no family {only!r}: take one of {', '.join(FAMILIES)}")
     if table:
         for name in chosen:
             print_table(family(name), scenes)

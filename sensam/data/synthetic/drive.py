@@ -26,7 +26,7 @@ BANDS = ("red", "green", "blue", "depth")
 def draw(rng: np.random.Generator, size: Size, domain: str) -> Scene:
     """One picture from a car."""
     street = build_street(rng)
-    position = (0.0, street.lane_y, float(rng.uniform(1.35, 1.9)))
+    position = (0.0, street.plan.lane_y, float(rng.uniform(1.35, 1.9)))
     fov = float(rng.uniform(65, 90))
     camera = Pinhole(size, position, fov, yaw=float(rng.normal(0, 0.06)), pitch=float(rng.normal(-0.02, 0.02)))
     light = draw_light(rng, domain)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import rasterio
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
 from sensam.data.synthetic.scene import IGNORE, Family, Scene, Size
-from sensam.errors import InputError, SettingsError
+from sensam.errors import InputError, SettingsError, unknown
 from sensam.sensors import Band, Sensor
 
 Storage = Literal["float32", "uint16"]
@@ -42,6 +42,10 @@ def write(
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{target} exists and is not empty. Choose another folder, or remove it first.")
+    if dtype not in get_args(Storage):
+        raise unknown("way of storing pixels", dtype, get_args(Storage))
+    if not counts or min(counts.values()) < 1:
+        raise SettingsError(f"Every split needs at least one scene, found {dict(counts)}.")
     strangers = set(unlabelled) - set(counts)
     if strangers:
         raise SettingsError(f"unlabelled names {sorted(strangers)}, but the splits are {sorted(counts)}.")

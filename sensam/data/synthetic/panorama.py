@@ -42,7 +42,7 @@ def _camera(rng: np.random.Generator, size: Size, domain: str, street: Street, f
     if domain == PANORAMA:
         x, y = street.free_place(rng, on_road=bool(rng.random() < 0.35))
         return Equirectangular(size, (x, y, float(rng.uniform(1.5, 2.4))), yaw=0.15 * turn)
-    position = (0.0, street.lane_y, float(rng.uniform(1.35, 1.9)))
+    position = (0.0, street.plan.lane_y, float(rng.uniform(1.35, 1.9)))
     heading = 0.06 * turn + (0.0 if rng.random() < 0.7 else np.pi)
     return Pinhole(size, position, fov_deg, yaw=heading, pitch=float(rng.normal(-0.02, 0.03)))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 
@@ -59,7 +60,7 @@ LANDSCAPES = {
 class Ground:
     """What lies where: the class of the ground, buildings and their reach towards and away from the antenna."""
 
-    label_HW: np.ndarray
+    label_HW: NDArray[np.int64]
     height_HW: Field  # of the building standing here, in pixels; 0 where none
     brightness_HW: Field  # dB around the class's mean, per parcel and per building
     layover_HW: Mask

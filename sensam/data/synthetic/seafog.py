@@ -4,13 +4,14 @@ Imitates: reflectance of bands 1-6 as AHI delivers it (times the sun's cosine), 
 with vapour, ozone and carbon dioxide above each surface, reflected sunlight at 3.9 um, sensor noise and striping.
 Fog and low stratus share optical depth and so the same white; they differ in their top's height, which shows only
 as a temperature relative to the sea (which varies by 25 K between scenes), in the 13.3 um absorption above the top,
-in droplet size at 3.9 um, and in texture. Left out: night, cloud shadows, three-dimensional radiation, orography,
-snow and ice, the footprint of a detector.
+and in texture. Left out: night, cloud shadows, three-dimensional radiation, orography, snow and ice, the footprint
+of a detector.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sensam.data.raster import Raster
 from sensam.data.synthetic.atmosphere import LAPSE_K_PER_KM, WAVELENGTHS_UM, Air, Layer, seen_from_space
@@ -75,7 +76,8 @@ def draw(rng: np.random.Generator, size: Size, domain: str) -> Scene:
     weather = draw_weather(rng)
     coast, deck, texture, warmth, greenness, fog_shape, cirrus = _fields(rng, size)
     land = top_share(coast, weather.land_share)
-    sea_k = np.float32(weather.sea_k) + 0.9 * warmth[0] + np.where(coast > 0, 0.4 * coast, 0)
+    shallows = np.maximum(coast, 0)  # warmed by the sun to the ground
+    sea_k = np.float32(weather.sea_k) + 0.9 * warmth[0] + 0.4 * shallows
     land_k = np.float32(weather.sea_k + rng.uniform(-6, 10)) + 2.2 * warmth[1] - 2.0 * greenness
     surface_k = np.where(land, land_k, sea_k).astype(np.float32)
     high = _high_layer(rng, weather, cirrus, texture[1])
@@ -100,7 +102,7 @@ def draw(rng: np.random.Generator, size: Size, domain: str) -> Scene:
     return Scene(raster, label, None, domain, meta)
 
 
-def fog_only(scene: Scene) -> np.ndarray:
+def fog_only(scene: Scene) -> NDArray[np.uint8]:
     """The binary label: 1 fog, 0 anything else."""
     return (scene.label_HW == FOG).astype(np.uint8)
 
@@ -126,7 +128,7 @@ def _high_layer(rng: np.random.Generator, weather: Weather, cirrus: Field, grain
     depth = above**1.6 * np.exp(rng.normal(0.0, 0.8) + 0.25 * grain)
     height = np.clip(rng.uniform(5.5, 10.5) + 0.4 * cirrus, 4.8, 12.0)
     temperature = weather.sea_k - LAPSE_K_PER_KM * height
-    return Layer(depth.astype(np.float32), float(rng.uniform(18, 40)), _warm(temperature), _f(height), ice=True)
+    return Layer(depth.astype(np.float32), float(rng.uniform(18, 40)), _warm(temperature), _single(height), ice=True)
 
 
 def _low_layer(
@@ -138,7 +140,7 @@ def _low_layer(
     texture: Field,
     sea_k: Field,
 ) -> Layer:
-    """Fog and low cloud in one layer: the same optical depths, another height, droplet size and texture."""
+    """Fog and low cloud in one layer: the same droplets and optical depths, another height and texture."""
     roughness = 0.12 + 0.55 * (1 - weather.stratus)
     low_depth = np.exp(rng.normal(2.2, 0.4) + roughness * texture[0] + 0.25 * shapes[0])
     fog_depth = np.exp(rng.normal(2.1, 0.4) + 0.10 * texture[0] + 0.20 * shapes[1])
@@ -151,7 +153,7 @@ def _low_layer(
     depth = np.where(fog, fog_depth, np.where(low_cloud, low_depth, 0))
     height = np.where(fog, fog_height, low_height)
     temperature = np.where(fog, fog_k, low_k)
-    return Layer(_f(np.minimum(depth, 60)), float(rng.uniform(6, 12)), _warm(temperature), _f(height))
+    return Layer(_single(np.minimum(depth, 60)), float(rng.uniform(6, 12)), _warm(temperature), _single(height))
 
 
 def _edge(shape: Field, mask: Mask) -> Field:
@@ -179,11 +181,11 @@ def _sensor_noise(rng: np.random.Generator, size: Size) -> Field:
     return np.asarray((pixel + 0.4 * line) * _NOISE[:, None, None], np.float32)
 
 
-def _f(field: np.ndarray) -> Field:
+def _single(field: NDArray[np.floating]) -> Field:
     return np.asarray(field, np.float32)
 
 
-def _warm(temperature: np.ndarray) -> Field:
+def _warm(temperature: NDArray[np.floating]) -> Field:
     return np.maximum(temperature, 205).astype(np.float32)
 
 

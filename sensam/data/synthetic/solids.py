@@ -188,9 +188,9 @@ def _meet_ellipsoid(o: Field, d: Field, fray: Field, ragged: float, number: int)
     way = (-b - root) / a
     seen = way > 0
     if ragged > 0:
-        x, y, z = np.where(seen, o + way * d, 0)
+        x, y, z = np.where(seen, o - b / a * d, 0)  # where the ray passes closest to the middle
         side = len(fray)
         u = ((x + 0.6 * y) * 34 + 17 * number).astype(np.int32) % side
         v = ((z - 0.6 * y) * 34 + 29 * number).astype(np.int32) % side
-        seen &= root / np.sqrt(a) > np.float32(ragged) * (0.35 + 0.3 * fray[u, v])
+        seen &= root / np.sqrt(a) > np.float32(ragged) * (0.35 + 0.45 * fray[u, v])
     return np.where(seen, way, np.float32(np.inf))

@@ -65,17 +65,13 @@ class Crossing:
 
 
 @dataclass(frozen=True, slots=True)
-class Street:
-    """Everything a camera can look at."""
+class Plan:
+    """The ground of a street, seen from above; the street runs along x with its middle at y = 0."""
 
-    solids: Solids
     road_half_m: float
     sidewalk_m: float
     crossings: tuple[Crossing, ...]
-    lamps_N3: Field  # where light comes from at night
     lawn: float  # 0 paved yards, 1 grass to the walls
-    tile: Field  # noise of mean 0 and standard deviation 1, periodic
-    salt: int
 
     @property
     def lane_y(self) -> float:
@@ -91,56 +87,58 @@ class Street:
         paved = beside < self.sidewalk_m
         return np.select([beside < 0, paved], [ROAD, SIDEWALK], TERRAIN).astype(np.uint8)
 
-    def free_place(self, rng: np.random.Generator, *, on_road: bool) -> tuple[float, float]:
-        """Somewhere on the carriageway or a pavement with a step of room to everything that stands there."""
-        for _ in range(40):
-            x = float(rng.uniform(-25, 25))
-            y = self.lane_y if on_road else self.road_half_m + float(rng.uniform(0.6, self.sidewalk_m - 0.3))
-            y *= float(rng.choice([-1, 1]))
-            eye = np.array([x, y, 0], np.float32)
-            if distance_to_footprint(self.solids.placement, eye).min() > 0.9:
-                return x, y
-        return 0.0, self.lane_y
-
     def is_open(self, x: float, margin: float) -> bool:
         """Whether a side street passes within `margin` of x."""
         return any(abs(x - crossing.x) < crossing.half_m + margin for crossing in self.crossings)
 
 
+@dataclass(frozen=True, slots=True)
+class Street:
+    """Everything a camera can look at."""
+
+    plan: Plan
+    solids: Solids
+    lamps_N3: Field  # where light comes from at night
+    tile: Field  # noise of mean 0 and standard deviation 1, periodic
+    salt: int
+
+    def free_place(self, rng: np.random.Generator, *, on_road: bool) -> tuple[float, float]:
+        """Somewhere on the carriageway or a pavement with a step of room to everything that stands there."""
+        plan = self.plan
+        for _ in range(40):
+            x = float(rng.uniform(-25, 25))
+            y = plan.lane_y if on_road else plan.road_half_m + float(rng.uniform(0.6, plan.sidewalk_m - 0.3))
+            y *= float(rng.choice([-1, 1]))
+            eye = np.array([x, y, 0], np.float32)
+            if distance_to_footprint(self.solids.placement, eye).min() > 0.9:
+                return x, y
+        return 0.0, plan.lane_y
+
+
 def build_street(rng: np.random.Generator) -> Street:
     """A new street; nothing stands where the camera drives, near x = 0 in the right-hand lane."""
-    crossings = [Crossing(float(rng.uniform(14, 70)), float(rng.uniform(2.8, 4.2)))] if rng.random() < 0.6 else []
-    if rng.random() < 0.6:
-        crossings.append(Crossing(float(rng.uniform(-70, -14)), float(rng.uniform(2.8, 4.2))))
-    bare = Street(
-        solids=Collection([(0.0,) * 13]).solids(),
+    crossings = [
+        Crossing(float(end * rng.uniform(14, 70)), float(rng.uniform(2.8, 4.2)))
+        for end in (1, -1)
+        if rng.random() < 0.6
+    ]
+    plan = Plan(
         road_half_m=float(rng.uniform(3.2, 5.8)),
         sidewalk_m=float(rng.uniform(1.8, 4.0)),
         crossings=tuple(crossings),
-        lamps_N3=np.zeros((0, 3), np.float32),
         lawn=float(rng.random()),
-        tile=noise_tile(rng, TILE, slope=1.2, outer=40),
-        salt=int(rng.integers(2**31)),
     )
     things = Collection()
     _add_skyline(rng, things)
     for side in (-1, 1):
-        _add_frontage(rng, things, bare, side)
-        _add_trees(rng, things, bare, side)
-        _add_parked(rng, things, bare, side)
-    lamps = _add_lamps(rng, things, bare)
-    _add_traffic(rng, things, bare)
-    _add_people(rng, things, bare)
-    return Street(
-        things.solids(),
-        bare.road_half_m,
-        bare.sidewalk_m,
-        bare.crossings,
-        np.asarray(lamps, np.float32).reshape(-1, 3),
-        bare.lawn,
-        bare.tile,
-        bare.salt,
-    )
+        _add_frontage(rng, things, plan, side)
+        _add_trees(rng, things, plan, side)
+        _add_parked(rng, things, plan, side)
+    lamps = _add_lamps(rng, things, plan)
+    _add_traffic(rng, things, plan)
+    _add_people(rng, things, plan)
+    tile = noise_tile(rng, TILE, slope=1.2, outer=40)
+    return Street(plan, things.solids(), np.asarray(lamps, np.float32), tile, int(rng.integers(2**31)))
 
 
 def _add_skyline(rng: np.random.Generator, things: Collection) -> None:
@@ -156,17 +154,17 @@ def _add_skyline(rng: np.random.Generator, things: Collection) -> None:
         things.add(ELLIPSOID, Part.LEAVES, centre, (60, wide, high), (0.05, 0.09, 0.03), yaw=azimuth, ragged=0.3)
 
 
-def _add_frontage(rng: np.random.Generator, things: Collection, street: Street, side: int) -> None:
+def _add_frontage(rng: np.random.Generator, things: Collection, plan: Plan, side: int) -> None:
     """Houses, with gardens between them, along one side."""
     density = rng.uniform(0.45, 1.0)
     setback = rng.uniform(0, 5)
-    front = street.road_half_m + street.sidewalk_m + setback
+    front = plan.road_half_m + plan.sidewalk_m + setback
     x = -REACH_M
     while x < REACH_M:
         wide = rng.uniform(9, 22)
         middle = x + wide / 2
         x += wide + (rng.uniform(1, 5) if rng.random() < 0.4 else 0)
-        if street.is_open(middle, wide / 2 + street.sidewalk_m):
+        if plan.is_open(middle, wide / 2 + plan.sidewalk_m):
             continue
         if rng.random() < density:
             deep, high = rng.uniform(5, 8), 3.1 * rng.integers(2, 9) + 0.6
@@ -178,11 +176,11 @@ def _add_frontage(rng: np.random.Generator, things: Collection, street: Street, 
                 _add_plant(rng, things, place, tree=bool(rng.random() < 0.6))
 
 
-def _add_trees(rng: np.random.Generator, things: Collection, street: Street, side: int) -> None:
+def _add_trees(rng: np.random.Generator, things: Collection, plan: Plan, side: int) -> None:
     share, spacing = rng.uniform(0, 1.0), rng.uniform(8, 15)
     for x in np.arange(-REACH_M * 0.8, REACH_M * 0.8, spacing):
-        if rng.random() < share and not street.is_open(x, 5):
-            _add_plant(rng, things, (x, side * (street.road_half_m + 0.9)), tree=True)
+        if rng.random() < share and not plan.is_open(x, 5):
+            _add_plant(rng, things, (x, side * (plan.road_half_m + 0.9)), tree=True)
 
 
 def _add_plant(rng: np.random.Generator, things: Collection, place: tuple[float, float], *, tree: bool) -> None:
@@ -203,41 +201,41 @@ def _add_plant(rng: np.random.Generator, things: Collection, place: tuple[float,
         things.add(ELLIPSOID, Part.LEAVES, centre, (wide, wide, crown * 0.75), colour, ragged=0.8)
 
 
-def _add_lamps(rng: np.random.Generator, things: Collection, street: Street) -> list[tuple[float, float, float]]:
+def _add_lamps(rng: np.random.Generator, things: Collection, plan: Plan) -> list[tuple[float, float, float]]:
     """Street lamps on alternate sides, and a few signs; returns where the lamps shine from."""
     high, spacing = rng.uniform(5.5, 8), rng.uniform(20, 30)
     lamps = []
     for number, x in enumerate(np.arange(-REACH_M * 0.8, REACH_M * 0.8, spacing) + rng.uniform(0, spacing)):
         side = 1 if number % 2 else -1
-        y = side * (street.road_half_m + 0.4)
+        y = side * (plan.road_half_m + 0.4)
         things.add(CYLINDER, Part.METAL, (x, y, high / 2), (0.10, 0.10, high / 2), (0.22, 0.23, 0.24))
         things.add(BOX, Part.METAL, (x, y - side * 0.8, high), (0.06, 0.8, 0.05), (0.22, 0.23, 0.24))
         things.add(BOX, Part.LAMP, (x, y - side * 1.7, high - 0.03), (0.18, 0.40, 0.08), (0.5, 0.5, 0.5))
         lamps.append((x, y - side * 1.7, high - 0.25))
     for x in rng.uniform(-60, 60, rng.integers(3, 8)):
-        y = float(rng.choice([-1, 1])) * (street.road_half_m + 0.35)
+        y = float(rng.choice([-1, 1])) * (plan.road_half_m + 0.35)
         things.add(CYLINDER, Part.METAL, (x, y, 1.3), (0.05, 0.05, 1.3), (0.35, 0.35, 0.36))
         colour = ((0.5, 0.03, 0.03), (0.03, 0.1, 0.5), (0.7, 0.7, 0.7))[rng.integers(3)]
         things.add(BOX, Part.SIGN, (x, y, 2.4), (0.03, 0.33, 0.33), colour)
     return lamps
 
 
-def _add_parked(rng: np.random.Generator, things: Collection, street: Street, side: int) -> None:
+def _add_parked(rng: np.random.Generator, things: Collection, plan: Plan, side: int) -> None:
     share = rng.uniform(0, 0.8)
-    y = side * (street.road_half_m - 0.95)
-    if abs(y - street.lane_y) < 1.9:  # too narrow to park on the camera's side
+    y = side * (plan.road_half_m - 0.95)
+    if abs(y - plan.lane_y) < 1.9:  # too narrow to park on the camera's side
         return
     x = -70.0
     while x < 90:
-        if rng.random() < share and not street.is_open(x, 4):
+        if rng.random() < share and not plan.is_open(x, 4):
             _add_vehicle(rng, things, (x, y), yaw=np.pi * (side > 0), parked=True)
         x += rng.uniform(5.8, 8.5)
 
 
-def _add_traffic(rng: np.random.Generator, things: Collection, street: Street) -> None:
+def _add_traffic(rng: np.random.Generator, things: Collection, plan: Plan) -> None:
     for lane in (-1, 1):
         x = rng.uniform(9, 25)
-        y = lane * street.road_half_m / 2
+        y = lane * plan.road_half_m / 2
         while x < 100:
             if rng.random() < 0.55:
                 _add_vehicle(rng, things, (x, y), yaw=np.pi * (lane > 0), parked=False)
@@ -265,12 +263,12 @@ def _add_vehicle(
         things.add(BOX, Part.WHEEL, (x + axle * long * cos, y, 0.30), (0.30, wide * 0.97, 0.30), (0.02, 0.02, 0.02))
 
 
-def _add_people(rng: np.random.Generator, things: Collection, street: Street) -> None:
+def _add_people(rng: np.random.Generator, things: Collection, plan: Plan) -> None:
     for _ in range(rng.integers(5, 15)):
         x = float(rng.uniform(-35, 45))
-        y = float(rng.choice([-1, 1])) * (street.road_half_m + rng.uniform(0.4, street.sidewalk_m - 0.2))
+        y = float(rng.choice([-1, 1])) * (plan.road_half_m + rng.uniform(0.4, plan.sidewalk_m - 0.2))
         if rng.random() < 0.15:
-            x, y = float(rng.uniform(8, 35)), float(rng.uniform(-1, 1)) * street.road_half_m
+            x, y = float(rng.uniform(8, 35)), float(rng.uniform(-1, 1)) * plan.road_half_m
         tall = rng.uniform(0.92, 1.08)
         coat, trousers = (tuple(rng.uniform(0.02, 0.35) * rng.uniform(0.5, 1.5, 3)) for _ in range(2))
         things.add(ELLIPSOID, Part.CLOTH, (x, y, 0.45 * tall), (0.17, 0.15, 0.50 * tall), trousers)

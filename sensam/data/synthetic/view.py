@@ -56,7 +56,7 @@ def look(street: Street, camera: Camera) -> View:
     label = np.full(camera.size, SKY, np.uint8)
     label[solid != NOTHING] = CLASS_OF_PART[street.solids.part_N[solid[solid != NOTHING]]]
     way = distance[on_ground]
-    label[on_ground] = street.ground_class(eye[0] + way * rays[0][on_ground], eye[1] + way * rays[1][on_ground])
+    label[on_ground] = street.plan.ground_class(eye[0] + way * rays[0][on_ground], eye[1] + way * rays[1][on_ground])
     return View(rays, label, distance, solid)
 
 
@@ -122,7 +122,7 @@ def _ground_albedo(street: Street, points: Field, kind: NDArray[np.uint8], footp
     stone = np.array([[0.23], [0.22], [0.205]]) * np.exp(0.05 * noise + 0.08 * broad) * slab
     grass = np.array([[0.075], [0.115], [0.035]]) * np.exp(0.30 * noise + 0.15 * broad)
     earth = np.array([[0.16], [0.14], [0.11]]) * np.exp(0.12 * noise + 0.1 * broad)
-    lawn = np.clip(0.5 + street.lawn * 3 - 1.5 + 0.3 * broad, 0, 1)
+    lawn = np.clip(0.5 + street.plan.lawn * 3 - 1.5 + 0.3 * broad, 0, 1)
     colour = np.where(kind == ROAD, asphalt, np.where(kind == SIDEWALK, stone, grass * lawn + earth * (1 - lawn)))
     line = _markings(street, x, y, footprint) * (kind == ROAD)
     colour = colour + line * (0.55 - colour)
@@ -132,12 +132,12 @@ def _ground_albedo(street: Street, points: Field, kind: NDArray[np.uint8], footp
 def _markings(street: Street, x: Field, y: Field, footprint: Field) -> Field:
     """White paint: a dashed middle, lines along the edges, stripes before a crossing; thinned by the pixel's size."""
     middle = (np.abs(y) < 0.09) & (np.mod(x, 6) < 3)
-    edge = np.abs(np.abs(y) - (street.road_half_m - 0.25)) < 0.07
+    edge = np.abs(np.abs(y) - (street.plan.road_half_m - 0.25)) < 0.07
     line = middle | edge
-    for crossing in street.crossings:
+    for crossing in street.plan.crossings:
         away = np.abs(x - crossing.x) - crossing.half_m
         line &= away > 0.5
-        line |= (away > 0.6) & (away < 3.2) & (np.mod(y, 1.0) < 0.5) & (np.abs(y) < street.road_half_m - 0.3)
+        line |= (away > 0.6) & (away < 3.2) & (np.mod(y, 1.0) < 0.5) & (np.abs(y) < street.plan.road_half_m - 0.3)
     return np.asarray(line * np.clip(0.25 / np.maximum(footprint, 0.05), 0.2, 1), np.float32)
 
 

@@ -18,7 +18,7 @@ EXCEPTIONS = {
     ("panorama", "sky"): 0.98,  # the same, and overhead there is only sky
 }
 TELLING = ("seafog", "drive", "sar:dual", "modality:thermal", "modality:polarization", "modality:depth", "panorama")
-N_SCENES = {"seafog": 54}
+N_SCENES = {"seafog": 54, "panorama": 48}
 USUAL_N_SCENES = 24
 SIZE = (48, 72)
 

@@ -95,6 +95,10 @@ def test_nothing_is_overwritten_and_leftovers_do_not_hinder(tmp_path: Path) -> N
     assert not list((tmp_path / "set").rglob("half.tif"))
     with pytest.raises(InputError, match="not empty"):
         write(family("sar"), tmp_path / "set", seed=0, counts={"train": 1}, size=(16, 16))
+    with pytest.raises(SettingsError, match="at least one scene"):
+        write(family("sar"), tmp_path / "other", seed=0, counts={"train": 0}, size=(16, 16))
+    with pytest.raises(SettingsError, match="Did you mean 'uint16'"):
+        write(family("sar"), tmp_path / "other", seed=0, counts={"train": 1}, size=(16, 16), dtype="int16")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="unlabelled names"):
         write(family("sar"), tmp_path / "other", seed=0, counts={"train": 1}, size=(16, 16), unlabelled=["trian"])
 

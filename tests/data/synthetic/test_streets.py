@@ -101,4 +101,4 @@ def test_cameras_stand_clear_of_everything(seed: int) -> None:
     x, y = street.free_place(rng, on_road=bool(seed % 2))
     nearest = distance_to_footprint(street.solids.placement, np.array([x, y, 1.6], np.float32)).min()
     assert nearest > 0.9
-    assert street.ground_class(np.array([x]), np.array([y]))[0] in (ROAD, 1)
+    assert street.plan.ground_class(np.array([x]), np.array([y]))[0] in (ROAD, 1)

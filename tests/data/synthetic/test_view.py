@@ -28,7 +28,7 @@ def street() -> Street:
 
 
 def eye(street: Street) -> tuple[float, float, float]:
-    return 0.0, street.lane_y, 1.6
+    return 0.0, street.plan.lane_y, 1.6
 
 
 def pixel_of(camera: Equirectangular, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
