@@ -70,9 +70,9 @@ class Feed:
         """The fast path, for samples that lie in one file of small integers."""
         source = self.dataset.source(item)
         files, *others = self.dataset.spec.images.values()
-        if others or files.unpack or files.variable or files.axes:
+        if others or files.unpack or files.variable:
             return None
-        return plain_planes(item.images[0], source.planes)
+        return plain_planes(item.images[0], source.planes, files.axes)
 
     def _accepted(self, dtype: str, planes: Planes) -> list[Acceptance]:
         if (dtype, planes) not in self._acceptance:

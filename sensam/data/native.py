@@ -18,6 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as GdalWindow
 
 from sensam.data.raster import Scaling, Window
+from sensam.data.readers.arrays import Axes
 from sensam.data.sources import describe_once, version_of
 from sensam.errors import InputError
 
@@ -63,20 +64,22 @@ class Planes:
     bands_last: bool = False  # of a memory-mapped array
 
 
-def plain_planes(path: Path, wanted: tuple[str | int, ...]) -> Planes | None:
+def plain_planes(path: Path, wanted: tuple[str | int, ...], axes: Axes | None = None) -> Planes | None:
     """How to take the wanted planes directly; None where only the careful reader will do."""
-    return _plain_planes(path, wanted, version_of(path))
+    return _plain_planes(path, wanted, axes, version_of(path))
 
 
 @lru_cache(maxsize=1 << 14)
-def _plain_planes(path: Path, wanted: tuple[str | int, ...], version: tuple[int, int]) -> Planes | None:
-    info = describe_once(path)
+def _plain_planes(
+    path: Path, wanted: tuple[str | int, ...], axes: Axes | None, version: tuple[int, int]
+) -> Planes | None:
+    info = describe_once(path, axes=axes)
     positions = tuple(info.bands.index(name) if isinstance(name, str) else name for name in wanted)
     if set(info.dtypes) - SMALL_INTEGERS or info.has_alpha or len(set(info.dtypes)) != 1:
         return None
     if path.suffix.lower() == ".npy":
         shape = _mapped(path, version).shape
-        bands_last = len(shape) == 3 and shape == (*info.size, len(info.bands))
+        bands_last = axes == "HWC" or shape == (*info.size, len(info.bands))
         if not bands_last and shape != (len(info.bands), *info.size):
             return None
         return Planes(positions, (None,) * len(positions), (None,) * len(positions), bands_last)

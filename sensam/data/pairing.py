@@ -184,8 +184,11 @@ def _chosen(items: tuple[Item, ...], patterns: Iterable[str], root: Path) -> tup
 
 def named_by(patterns: Iterable[str], root: Path) -> Callable[[str], bool]:
     """A test for keys: named by a pattern such as `north/*`, or in a list file such as `train.txt`."""
-    listed = frozenset().union(*(_listed(root / pattern) for pattern in patterns if pattern.endswith(".txt")))
-    open_patterns = [pattern for pattern in patterns if not pattern.endswith(".txt")]
+    patterns = list(patterns)
+    listed = {pattern for pattern in patterns if not pattern.endswith(".txt")}
+    for pattern in set(patterns) - listed:
+        listed |= _listed(root / pattern)
+    open_patterns = [pattern for pattern in patterns if any(sign in pattern for sign in "*?[")]
     return lambda key: key in listed or any(fnmatchcase(key, pattern) for pattern in open_patterns)
 
 
