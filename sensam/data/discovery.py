@@ -42,7 +42,7 @@ def guess(folder: Path) -> dict[str, Any]:
     image_files = _files(folder, images, IMAGE_SUFFIXES)
     masks = _place(folder, MASK_FOLDERS, (*IMAGE_SUFFIXES, *POLYGON_SUFFIXES), like=images)
     settings: dict[str, Any] = {
-        "sensor": guess_sensor(image_files[0]),
+        "sensor": guess_sensor(image_files[0], folder.resolve().name),
         "images": f"{images.pattern}*{image_files[0].suffix}",
     }
     if masks is not None:

@@ -18,21 +18,22 @@ MOST_FILES = 500  # masks looked into, spread over all of them
 IGNORE = 255
 
 
-def guess_sensor(path: Path) -> str | dict[str, Any]:
+def guess_sensor(path: Path, name: str) -> str | dict[str, Any]:
     """A preset whose band names the file has, else the file's own bands under the names it gives them."""
     info = describe(path)
-    if info.has_names and (preset := _preset_for(info)):
+    if preset := _preset_for(info):
         return preset
     bands: list[dict[str, Any]] = []
     for name, length in zip(info.bands, info.wavelengths_nm or (None,) * len(info.bands), strict=True):
         bands.append({"name": name} if length is None else {"name": name, "wavelength_nm": length})
-    return {"name": path.parent.parent.name or "own", "every_band": {"unit": "DN"}, "bands": bands}
+    return {"name": name, "every_band": {"unit": "DN"}, "bands": bands}
 
 
 def _preset_for(info: RasterInfo) -> str | dict[str, Any] | None:
-    """The smallest preset that knows every band name of the file, in the file's order."""
+    """The smallest preset that knows every band name of the file, best by these very names."""
     wanted = [name_key(name) for name in info.bands]
-    presets = sorted((load_sensor(name) for name in preset_names()), key=lambda sensor: len(sensor.bands))
+    presets = [load_sensor(name) for name in preset_names()]
+    presets.sort(key=lambda sensor: (len(sensor.bands), sensor.band_names != info.bands))
     for sensor in presets:
         owner = {key: band.name for band in sensor.bands for key in band.keys}
         if not all(key in owner for key in wanted) or any(

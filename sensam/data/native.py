@@ -79,7 +79,7 @@ def _plain_planes(
         return None
     if path.suffix.lower() == ".npy":
         shape = _mapped(path, version).shape
-        bands_last = axes == "HWC" or shape == (*info.size, len(info.bands))
+        bands_last = axes == "HWC" or (axes is None and shape == (*info.size, len(info.bands)))
         if not bands_last and shape != (len(info.bands), *info.size):
             return None
         return Planes(positions, (None,) * len(positions), (None,) * len(positions), bands_last)

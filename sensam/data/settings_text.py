@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import yaml
@@ -37,7 +38,7 @@ def write_guess(folder: Path) -> Path:
     if path.exists():
         raise InputError(f"{path} exists. Leave out --write, or remove the file first.")
     parts = [_block(name, value, NOTES.get(name)) for name, value in guess(folder).items()]
-    _replace(path, "\n".join(parts))
+    _replace(path, "".join(parts))
     return path
 
 
@@ -51,7 +52,7 @@ def write_statistics(path: Path, found: Mapping[str, BandStatistics], split: str
         text = "".join(lines)
         _replace(path, f"{text}{'' if text.endswith(chr(10)) else chr(10)}\n{block}")
         return
-    stop = next((n for n in range(start + 1, len(lines)) if lines[n][:1] not in " \t\r\n#-"), len(lines))
+    stop = next((n for n in range(start + 1, len(lines)) if lines[n][:1] not in " \t\r\n"), len(lines))
     while stop > start + 1 and not lines[stop - 1].strip():
         stop -= 1
     _replace(path, "".join([*lines[:start], block, *lines[stop:]]))
@@ -59,9 +60,10 @@ def write_statistics(path: Path, found: Mapping[str, BandStatistics], split: str
 
 def _block(name: str, value: Any, note: str | None) -> str:
     """One top-level setting, with what it means behind it."""
-    text = yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)
-    first, newline, rest = text.partition("\n")
-    return f"{first}  # {note}{newline}{rest}" if note else text
+    body = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)
+    body = body.removesuffix("...\n").rstrip()
+    remark = f"  # {note}" if note else ""
+    return f"{name}:{remark}\n{indent(body, '  ')}\n" if "\n" in body else f"{name}: {body}{remark}\n"
 
 
 def _rounded(found: BandStatistics) -> dict[str, Any]:

@@ -104,9 +104,8 @@ def test_any_form_of_the_root(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_index_files(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
-    path.write_text(
-        "\n  imgRGB/s/1_img_front.jpg , night \n\n/data/shift/imgRGB/s/2_img_front.jpg,night\ns/3_img_front.jpg,dawn/dusk\n"
-    )
+    lines = ["", "  imgRGB/s/1_img_front.jpg , night ", "", "/data/imgRGB/s/2_img_front.jpg,night"]
+    path.write_text("\n".join([*lines, "s/3_img_front.jpg,dawn/dusk", ""]))
     assert read_index(path) == {"night": ("s/1", "s/2"), "dawn/dusk": ("s/3",)}
     for text, answer in {
         "imgRGB/s/1_img_front.jpg\n": "line 1: .* has no time of day",
