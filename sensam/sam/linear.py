@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from sensam.sam.derived import Derived
 
+AVX512 = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
 FEWEST_ROWS = 64  # below, a product costs less than the detour
 
 
@@ -24,12 +25,7 @@ def multiply(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tens
 
 
 def _float32_on_avx512(x: Tensor, weight: Tensor) -> bool:
-    return (
-        x.device.type == "cpu"
-        and x.dtype == weight.dtype == torch.float32
-        and torch.backends.mkldnn.is_available()
-        and torch.backends.cpu.get_cpu_capability() == "AVX512"
-    )
+    return AVX512 and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
 
 
 def _images(x: Tensor) -> int:
