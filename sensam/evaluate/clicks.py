@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import distance_transform_edt, label
+from scipy.ndimage import label
 
 from sensam.errors import InputError
+from sensam.evaluate.masks import innermost, iou
 from sensam.infer.promptable import Predictor
 from sensam.sam.model import Sam
 from sensam.sam.nano.scenes import make_scene
+from sensam.sam.regions import bounding_box
 
 HELD_OUT = 1  # the seed of scenes that nano never learns from; it learns from seed 0
 TOLERANCES = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)  # of flood fill, in 8-bit steps of any band
@@ -62,26 +64,13 @@ def photographs(folder: Path, *, smallest: float = 0.005) -> Iterator[Picture]:
         yield Picture(np.asarray(Image.open(path).convert("RGB")), regions_HW == kept[:, None, None])
 
 
-def most_inside(mask_HW: Mask) -> tuple[int, int]:
-    """The pixel of a region that is farthest from its edge, as row and column."""
-    depth = distance_transform_edt(np.pad(mask_HW, 1))[1:-1, 1:-1]
-    row, column = np.unravel_index(depth.argmax(), depth.shape)
-    return int(row), int(column)
-
-
-def tight_box(mask_HW: Mask) -> tuple[int, int, int, int]:
-    """The region's first and last column and row, as x0, y0, x1, y1."""
-    rows, columns = np.nonzero(mask_HW.any(1))[0], np.nonzero(mask_HW.any(0))[0]
-    return int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
-
-
 def click_answer(sam: Sam) -> Answer:
     """One click at the most inner pixel; of three masks the one that SAM itself thinks best."""
     predictor = Predictor(sam)
 
     def answer(picture: Picture) -> NDArray[np.float64]:
         predictor.set_image(picture.image_HW3)
-        clicks = [most_inside(region)[::-1] for region in picture.regions_NHW]
+        clicks = [innermost(region) for region in picture.regions_NHW]
         found = predictor.predict(points=np.array(clicks, np.float32)[:, None]).best()
         return iou(found.masks_NMHW[:, 0].cpu().numpy(), picture.regions_NHW)
 
@@ -94,8 +83,7 @@ def box_answer(sam: Sam) -> Answer:
 
     def answer(picture: Picture) -> NDArray[np.float64]:
         predictor.set_image(picture.image_HW3)
-        boxes = np.array([tight_box(region) for region in picture.regions_NHW], np.float32)
-        boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)  # a region one pixel wide still needs a box
+        boxes = np.array([bounding_box(region) for region in picture.regions_NHW], np.float32)
         found = predictor.predict(boxes=boxes, multimask=False)
         return iou(found.masks_NMHW[:, 0].cpu().numpy(), picture.regions_NHW)
 
@@ -109,24 +97,18 @@ def flood_answer(tolerance: int, *, boxed: bool = False) -> Answer:
         found = np.zeros_like(picture.regions_NHW)
         pixels = picture.image_HW3.astype(np.int16)
         for number, region in enumerate(picture.regions_NHW):
-            row, column = most_inside(region)
+            column, row = innermost(region)
             alike = (np.abs(pixels - pixels[row, column]) <= tolerance).all(-1)
             if boxed:
-                x0, y0, x1, y1 = tight_box(region)
+                x0, y0, x1, y1 = bounding_box(region)
                 inside = np.zeros_like(alike)
-                inside[y0 : y1 + 1, x0 : x1 + 1] = True
+                inside[y0:y1, x0:x1] = True
                 alike &= inside
             pieces, _ = label(alike)
             found[number] = pieces == pieces[row, column]
         return iou(found, picture.regions_NHW)
 
     return answer
-
-
-def iou(found_NHW: Mask, truth_NHW: Mask) -> NDArray[np.float64]:
-    """Intersection over union of each pair of masks."""
-    both = (found_NHW & truth_NHW).sum((1, 2))
-    return np.asarray(both / np.maximum((found_NHW | truth_NHW).sum((1, 2)), 1))
 
 
 def score(answer: Answer, pictures: Iterable[Picture]) -> Score:

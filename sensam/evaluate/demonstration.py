@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from sensam.evaluate.figures import Panel, draw_panels, many_colours
+from sensam.evaluate.masks import innermost, iou
 from sensam.infer.promptable import Predictor
 from sensam.sam.automatic import AutomaticSettings
 from sensam.sam.nano.scenes import NanoScene, make_scene
@@ -64,19 +64,6 @@ def choose_regions(regions_NHW: NDArray[np.bool_], count: int) -> list[int]:
             free &= ~regions_NHW[index]
             chosen.append(index)
     return chosen
-
-
-def innermost(mask_HW: NDArray[np.bool_]) -> tuple[int, int]:
-    """x and y of the pixel farthest from the edge of a mask."""
-    depth = distance_transform_edt(np.pad(mask_HW, 1))[1:-1, 1:-1]
-    row, column = np.unravel_index(depth.argmax(), depth.shape)
-    return int(column), int(row)
-
-
-def iou(found_NHW: NDArray[np.bool_], truth_NHW: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Intersection over union of each pair."""
-    both, either = ((op(found_NHW, truth_NHW)).sum((1, 2)) for op in (np.logical_and, np.logical_or))
-    return np.asarray(both / np.maximum(either, 1), np.float64)
 
 
 def draw_answers(answers: Sequence[Answer]) -> Figure:

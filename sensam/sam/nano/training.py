@@ -25,13 +25,13 @@ Report = Callable[[dict[str, float]], None]
 class Recipe:
     """All that decides the weights. The rate warms up, stays, and falls to zero over the last part of the run."""
 
-    steps: int = 6400
+    steps: int = 5400
     small_steps: int = 2000  # of these on small pictures, at the start
     batch: int = 16  # images of 128 x 128 a step, or as many pixels at another size
     regions: int = 4  # asked in each image
     rate: float = 1e-3
     warm_up: int = 200
-    fall: float = 0.25  # share of the run over which the rate falls
+    fall: float = 0.35  # share of the run over which the rate falls
     weight_decay: float = 0.05
     clip: float = 1.0
     seed: int = 0
@@ -144,8 +144,8 @@ def _resume(folder: Path, recipe: Recipe, sam: Sam, optimisers: list[Optimizer])
     ahead = set()
     if state["step"] <= min(theirs["small_steps"], recipe.small_steps):
         ahead.add("small_steps")
-    if state["step"] <= (1 - recipe.fall) * min(theirs["steps"], recipe.steps):
-        ahead.add("steps")
+    if state["step"] <= (1 - max(theirs["fall"], recipe.fall)) * min(theirs["steps"], recipe.steps):
+        ahead |= {"steps", "fall"}
     differing = [key for key in ours if ours[key] != theirs[key] and key not in ahead]
     if differing:
         raise InputError(

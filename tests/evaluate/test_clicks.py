@@ -1,0 +1,70 @@
+"""Scores of clicks: flood fill where it is perfect and where it is not, and oracles at both ends."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sensam.errors import InputError
+from sensam.evaluate.clicks import Picture, best_flood, flood_answer, generated, photographs, score
+
+
+@pytest.fixture
+def squares() -> Picture:
+    """Two flat squares that differ by 20 steps, on a background 60 steps away."""
+    image = np.full((40, 40, 3), 100, np.uint8)
+    image[5:15, 5:15] = 160
+    image[5:15, 15:25] = 180
+    regions = np.zeros((2, 40, 40), bool)
+    regions[0, 5:15, 5:15] = True
+    regions[1, 5:15, 15:25] = True
+    return Picture(image, regions)
+
+
+def test_flood_fill_is_perfect_below_the_step_and_merges_above(squares: Picture) -> None:
+    np.testing.assert_allclose(flood_answer(12)(squares), 1)
+    np.testing.assert_allclose(flood_answer(24)(squares), 0.5)
+    np.testing.assert_allclose(flood_answer(24, boxed=True)(squares), 1)
+
+
+def test_flood_fill_stays_in_one_piece(squares: Picture) -> None:
+    squares.image_HW3[30:35, 30:35] = 160  # the same colour elsewhere
+    np.testing.assert_allclose(flood_answer(12)(squares), 1)
+
+
+def test_the_best_tolerance_wins(squares: Picture) -> None:
+    tolerance, best = best_flood([squares])
+    assert tolerance <= 16
+    assert best.mean == 1
+
+
+def test_the_mean_is_over_regions_and_the_interval_over_pictures() -> None:
+    pictures = [Picture(np.zeros((2, 2, 3), np.uint8), np.ones((n, 2, 2), bool)) for n in (1, 3)]
+    result = score(lambda picture: np.full(len(picture.regions_NHW), float(len(picture.regions_NHW) == 3)), pictures)
+    assert result.mean == 0.75
+    assert (result.low, result.high) == (0, 1)
+    assert result.regions == 4
+
+
+def test_held_out_scenes_are_not_those_nano_learns_from() -> None:
+    from sensam.sam.nano.scenes import make_scene
+
+    held_out = {picture.image_HW3.tobytes() for picture in generated(3, (64, 64))}
+    assert held_out.isdisjoint({make_scene(0, index, (64, 64)).image_HW3.tobytes() for index in range(20)})
+
+
+def test_photographs_come_with_the_first_annotators_large_regions(tmp_path: Path) -> None:
+    for folder in ("images", "segs"):
+        (tmp_path / folder).mkdir()
+    first = np.repeat([[1] * 10, [2] * 10], 10, axis=0).astype(np.uint8)
+    first[0, 0] = 3  # one pixel: too small to click
+    Image.fromarray(np.zeros((20, 10, 3), np.uint8)).save(tmp_path / "images" / "a.jpg")
+    np.savez(tmp_path / "segs" / "a.npz", segs=np.stack([first, np.ones_like(first)]))
+    (picture,) = photographs(tmp_path, smallest=0.01)
+    np.testing.assert_array_equal(picture.regions_NHW, [first == 1, first == 2])
+
+
+def test_a_folder_without_photographs_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no images/\*.jpg"):
+        list(photographs(tmp_path))

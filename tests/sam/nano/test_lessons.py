@@ -1,0 +1,73 @@
+"""Lessons depend on seed and step alone, and ask about what is there."""
+
+import numpy as np
+import pytest
+import torch
+
+from sensam.sam.nano.lessons import Lessons, click_inside, loose_box, standardise, transform
+from sensam.sam.nano.scenes import make_scene
+
+
+@pytest.fixture
+def lessons() -> Lessons:
+    return Lessons(seed=0, batch=1, regions=3, small_steps=2, steps=4)
+
+
+def test_a_lesson_depends_on_seed_and_step_alone(lessons: Lessons) -> None:
+    first = lessons[1]
+    lessons[0]
+    again = lessons[1]
+    torch.testing.assert_close(first.image_B3HW, again.image_B3HW, rtol=0, atol=0)
+    torch.testing.assert_close(first.click_N2, again.click_N2, rtol=0, atol=0)
+    assert not torch.equal(first.image_B3HW[:1], lessons[0].image_B3HW[:1])
+
+
+def test_work_per_step_stays_the_same_whatever_the_size() -> None:
+    lessons = Lessons(seed=0, batch=4, regions=1, small_steps=6, steps=12)
+    pixels = [lessons[step].image_B3HW[:, 0].numel() for step in range(12)]
+    assert max(pixels) <= 1.5 * min(pixels)
+
+
+def test_clicks_are_inside_and_boxes_are_near(lessons: Lessons) -> None:
+    lesson = lessons[0]
+    assert len(lesson.target_NHW) == 3 * len(lesson.image_B3HW)
+    for mask, click in zip(lesson.target_NHW, lesson.click_N2.long(), strict=True):
+        assert mask[click[1], click[0]]
+    height, width = lesson.target_NHW.shape[1:]
+    x0, y0, x1, y1 = lesson.box_N4.T
+    assert (x0 >= 0).all()
+    assert (y0 >= 0).all()
+    assert (x1 <= width - 1).all()
+    assert (y1 <= height - 1).all()
+
+
+def test_click_and_box_on_a_known_mask() -> None:
+    mask = np.zeros((20, 30), bool)
+    mask[4:9, 10:21] = True
+    rng = np.random.default_rng(0)
+    clicks = np.array([click_inside(rng, mask) for _ in range(500)])
+    assert clicks.min(0).tolist() == [10, 4]
+    assert clicks.max(0).tolist() == [20, 8]
+    boxes = np.array([loose_box(rng, mask) for _ in range(500)])
+    np.testing.assert_allclose(boxes.mean(0), [10, 4, 20, 8], atol=0.15)
+    assert np.abs(boxes - [10, 4, 20, 8]).max() <= 0.2 * 10 + 1e-5
+
+
+def test_a_transformed_scene_keeps_its_labels_on_its_pixels() -> None:
+    scene = make_scene(0, 0, (32, 48))
+    rng = np.random.default_rng(1)
+    for _ in range(6):
+        turned = transform(rng, scene)
+        flips = [(a, b) for a in (1, -1) for b in (1, -1) if (turned.parts_HW == scene.parts_HW[::a, ::b]).all()]
+        a, b = flips[0]
+        np.testing.assert_array_equal(turned.regions_NHW, scene.regions_NHW[:, ::a, ::b])
+        bands = np.sort(turned.image_HW3.astype(int), -1)
+        original = np.sort(scene.image_HW3[::a, ::b].astype(int), -1)
+        negative = np.sort(255 - scene.image_HW3[::a, ::b].astype(int), -1)
+        assert (bands == original).all() or (bands == negative).all()
+
+
+def test_standardising_is_sams() -> None:
+    grey = np.full((1, 2, 2, 3), 124, np.uint8)
+    values = standardise(grey)[0, :, 0, 0]
+    torch.testing.assert_close(values, torch.tensor([0.325 / 58.395, 7.72 / 57.12, 20.47 / 57.375]))

@@ -1,0 +1,56 @@
+"""Training nano: a killed run goes on to the same weights, and will not go on with another recipe."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from sensam.errors import InputError
+from sensam.sam.nano import training
+from sensam.sam.nano.training import Recipe, build_optimisers, train
+
+TINY = Recipe(steps=4, small_steps=4, batch=1, regions=1, warm_up=2, fall=0.25)
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
+    whole = train(TINY, tmp_path / "whole", save_every=2)
+
+    def kill(row: dict[str, float]) -> None:
+        if row["step"] == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(TINY, tmp_path / "killed", save_every=2, report=kill)
+    resumed = train(TINY, tmp_path / "killed", save_every=2)
+    for (name, one), two in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=0, msg=name)
+    curves = [(tmp_path / run / "curve.csv").read_text().splitlines() for run in ("whole", "killed")]
+    assert [line.rsplit(",", 1)[0] for line in curves[0]] == [line.rsplit(",", 1)[0] for line in curves[1]]
+
+
+def test_another_recipe_is_refused(tmp_path: Path) -> None:
+    train(replace(TINY, steps=1), tmp_path, save_every=1)
+    with pytest.raises(InputError, match="another recipe .rate=0.001"):
+        train(replace(TINY, rate=0.5), tmp_path)
+
+
+def test_the_rate_warms_up_stays_and_falls() -> None:
+    recipe = Recipe(steps=100, warm_up=10, fall=0.2, rate=1.0)
+    rates = [recipe.rate_at(step) for step in range(100)]
+    assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
+    assert set(rates[10:80]) == {1.0}
+    assert rates[80:] == pytest.approx([(100 - step) / 20 for step in range(80, 100)])
+
+
+def test_every_trained_parameter_has_one_optimiser_and_only_matrices_decay() -> None:
+    sam = training.build_sam("nano")
+    groups = [group for optimiser in build_optimisers(sam, TINY) for group in optimiser.param_groups]
+    held = [parameter for group in groups for parameter in group["params"]]
+    trained = [parameter for parameter in sam.parameters() if parameter.requires_grad]
+    assert sorted(map(id, held)) == sorted(map(id, trained))
+    assert all(p.ndim == 2 for group in groups if group["weight_decay"] > 0 for p in group["params"])
