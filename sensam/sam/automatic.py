@@ -143,7 +143,7 @@ def _click(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Logits at native resolution, scores and clicks of the masks SAM expects to be good, a few at a time.
 
-    The others are never enlarged, which is what most of the time would go to.
+    The others are never enlarged, which on an image of 1500 x 2000 pixels costs as much as finding them.
     """
     clicks_N2 = torch.from_numpy(points_N2)
     placed_N12 = embedded.frame.place(clicks_N2)[:, None].to(embedded.embedding_1Ehw.device)
