@@ -152,10 +152,13 @@ def _weight_files(folder: Path) -> list[Path]:
 def _checkpoint(source: str, files: list[Path], config: Mapping[str, Any] | None) -> Checkpoint:
     tensors: dict[str, Tensor] = {}
     for file in files:
-        tensors.update(_read_tensors(file))
-    strange = [name for name, tensor in tensors.items() if not tensor.is_floating_point()]
-    if strange:
-        raise WeightsError(f"{source} holds weights that are no floating-point numbers: {', '.join(strange[:3])}.")
+        part = _read_tensors(file)
+        for name in tensors.keys() & part.keys():
+            raise WeightsError(f"{source} holds {name} in {file.name} and again in another part. Fetch it again.")
+        tensors |= part
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point() or not tensor.isfinite().all():
+            raise WeightsError(f"{source} holds {name}, which is no tensor of finite floating-point numbers.")
     precision = ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}))
     full = {name: tensor.detach().float().contiguous() for name, tensor in tensors.items()}
     is_meta = any(name.startswith("image_encoder.") for name in full)

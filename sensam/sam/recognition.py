@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from torch import Size
+
 from sensam.errors import WeightsError
 from sensam.sam.anatomy import SIZES, Anatomy
 from sensam.sam.checkpoint import Checkpoint
@@ -66,10 +68,10 @@ def anatomy_from_shapes(checkpoint: Checkpoint) -> Anatomy:
     tables = {
         block: shape
         for block in range(len(checkpoint.tensors))
-        if len(shape := checkpoint.shape(f"vision_encoder.layers.{block}.attn.rel_pos_h")) == 2
+        if _fits(shape := checkpoint.shape(f"vision_encoder.layers.{block}.attn.rel_pos_h"), 2)
     }
     shapes = {ours: checkpoint.shape(ours) for ours in _TELLING}
-    missing = [checkpoint.name_of(ours) for ours, axes in _TELLING.items() if len(shapes[ours]) != axes]
+    missing = [checkpoint.name_of(ours) for ours, axes in _TELLING.items() if not _fits(shapes[ours], axes)]
     if missing or not tables:
         raise WeightsError(
             f"{checkpoint.source} does not show which SAM it belongs to: among its {len(checkpoint.tensors)} tensors "
@@ -77,9 +79,9 @@ def anatomy_from_shapes(checkpoint: Checkpoint) -> Anatomy:
             "Give weights in transformers' or Meta's names; with size= every difference is listed."
         )
     patch, grid, neck, mask, mlp = shapes.values()
-    whole_image = 2 * grid[1] - 1
+    whole_image, head_width = 2 * grid[1] - 1, next(iter(tables.values()))[1]
     windowed = {shape[0] for shape in tables.values()} - {whole_image}
-    if len(windowed) != 1 or neck[0] != SIZES["b"].embedding:
+    if len(windowed) != 1 or patch[0] % head_width or neck[0] != SIZES["b"].embedding:
         raise WeightsError(
             f"{checkpoint.source} holds a SAM of no published size, and its shapes do not show its attention windows "
             "or its decoder's heads. Put its config.json beside it, or give size= an Anatomy."
@@ -89,7 +91,7 @@ def anatomy_from_shapes(checkpoint: Checkpoint) -> Anatomy:
             name="custom",
             width=patch[0],
             depth=max(tables) + 1,
-            heads=patch[0] // next(iter(tables.values()))[1],
+            heads=patch[0] // head_width,
             global_blocks=tuple(block for block, shape in tables.items() if shape[0] == whole_image),
             window=(windowed.pop() + 1) // 2,
             patch=patch[2],
@@ -105,6 +107,10 @@ def anatomy_from_shapes(checkpoint: Checkpoint) -> Anatomy:
 def describe(a: Anatomy) -> str:
     """An anatomy in a few words, for messages."""
     return f"{a.name} ({a.depth} blocks of width {a.width}, patch {a.patch}, trained at {a.image_size})"
+
+
+def _fits(shape: Size, axes: int) -> bool:
+    return len(shape) == axes and 0 not in shape
 
 
 def _named(found: Anatomy) -> Anatomy:

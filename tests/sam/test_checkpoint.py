@@ -89,9 +89,10 @@ def test_a_file_of_something_else(tmp_path: Path, content: object, words: str) -
     refuse(tmp_path / "w.pth", words, "state_dict()")
 
 
-def test_integers_are_no_weights(tmp_path: Path) -> None:
-    torch.save({"a": torch.ones(2), "steps": torch.arange(3)}, tmp_path / "w.pth")
-    refuse(tmp_path / "w.pth", "no floating-point numbers: steps")
+@pytest.mark.parametrize("strange", [torch.arange(3), torch.tensor([1.0, float("nan")]), torch.tensor([float("inf")])])
+def test_numbers_that_are_no_weights(tmp_path: Path, strange: torch.Tensor) -> None:
+    torch.save({"a": torch.ones(2), "strange": strange}, tmp_path / "w.pth")
+    refuse(tmp_path / "w.pth", "holds strange, which is no tensor of finite floating-point numbers")
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
@@ -141,6 +142,8 @@ def test_an_index_of_parts(tmp_path: Path) -> None:
     refuse(tmp_path, "2.safetensors", "may be missing")
     save_file({"b.bias": TENSORS["b.bias"]}, tmp_path / "2.safetensors")
     assert identify(find_checkpoint(tmp_path).tensors) == identify(TENSORS)
+    save_file(TENSORS, tmp_path / "2.safetensors")
+    refuse(tmp_path, "holds a.weight in 2.safetensors and again in another part")
 
 
 @pytest.mark.parametrize("source", ["vit_b", "sam_vit_b_01ec64.pth", "weights/sam_vit_b_01ec64.pth", "a/b/c", ""])

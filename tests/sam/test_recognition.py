@@ -118,7 +118,7 @@ def test_shapes_that_leave_something_open(measures: dict[str, Any]) -> None:
         anatomy_from_shapes(Checkpoint("it", tensors, "float32", None, False))
 
 
-@pytest.mark.parametrize("shape", [None, (64,), (1, 64, 64)])
+@pytest.mark.parametrize("shape", [None, (64,), (1, 64, 64), (1, 0, 0, 768)])
 def test_tensors_of_something_else(shape: tuple[int, ...] | None) -> None:
     tensors = {name: torch.empty(size, device="meta") for name, size in expected_shapes(anatomy("nano")).items()}
     del tensors["vision_encoder.pos_embed"]
