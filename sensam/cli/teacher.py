@@ -1,6 +1,7 @@
 """`sensam teacher`: make the built-in teacher from nothing, and score it or any other SAM."""
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -9,9 +10,9 @@ teacher = typer.Typer(help="Make the built-in teacher [bold]nano[/bold] from not
 
 @teacher.command()
 def train(
-    out: Path = typer.Argument(..., help="Folder for checkpoints, the curve and at the end the model."),
-    steps: int = typer.Option(0, help="Length of the run; 0 means the recipe of the weights that ship."),
-    seed: int = typer.Option(0, help="Seed of everything random."),
+    out: Annotated[Path, typer.Argument(help="Folder for checkpoints, the curve and at the end the model.")],
+    steps: Annotated[int | None, typer.Option(min=1, help="Length of the run, if not the recipe's.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
 ) -> None:
     """Teach nano on generated scenes, as the weights that ship were taught. A stopped run goes on.
 
@@ -23,7 +24,7 @@ def train(
     from sensam.sam.weights import save_sam
 
     console = Console()
-    recipe = training.Recipe(seed=seed, **({"steps": steps} if steps else {}))
+    recipe = training.Recipe(seed=seed) if steps is None else training.Recipe(seed=seed, steps=steps)
     console.print(f"{recipe.steps} steps of {recipe.batch} images, {recipe.regions} regions each, into {out}")
 
     def report(row: dict[str, float]) -> None:
@@ -40,10 +41,12 @@ def train(
 
 @teacher.command()
 def score(
-    source: str = typer.Option("nano", "--teacher", help="nano, a hub id, a folder, or Meta's .pth."),
-    scenes: int = typer.Option(500, help="Held-out generated scenes to score on."),
-    photos: Path | None = typer.Option(None, help="Folder with images/*.jpg and segs/*.npz (Berkeley's layout)."),
-    out: Path | None = typer.Option(None, help="Also write the numbers to this JSON file."),
+    source: Annotated[str, typer.Option("--teacher", help="nano, a hub id, a folder, or Meta's .pth.")] = "nano",
+    scenes: Annotated[int, typer.Option(min=1, help="Held-out generated scenes to score on.")] = 500,
+    photos: Annotated[
+        Path | None, typer.Option(help="Folder with images/*.jpg and segs/*.npz (Berkeley's layout).")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the numbers to this JSON file.")] = None,
 ) -> None:
     """One-click and box IoU of a SAM, beside flood fill at its best tolerance and the same SAM untrained.
 
