@@ -1,5 +1,7 @@
 # Everything a newcomer needs: `make demo`, `make test`. Everything else is for those who change the code.
 PY := .venv/bin/python
+# Two workers with two threads each would fight for two cores.
+TEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto
 OUT ?= demo
 
 .PHONY: help setup demo test fast fix check minimum bench docs clean
@@ -14,10 +16,10 @@ demo: setup  ## segment generated scenes with the built-in teacher; writes demo/
 	$(PY) -m sensam demo $(OUT)
 
 test: setup  ## every test
-	$(PY) -m pytest -n auto
+	$(TEST)
 
 fast: setup  ## the tests that take seconds
-	$(PY) -m pytest -n auto -m "not slow"
+	$(TEST) -m "not slow"
 
 fix: setup  ## format, and mend what the linter can
 	.venv/bin/ruff format .
