@@ -46,6 +46,11 @@ class Augment(BaseModel):
             low * (high / low) ** exponent,
         )
 
+    @property
+    def has_light(self) -> bool:
+        """Whether illumination or noise changes at all."""
+        return max(self.gain, self.offset, self.noise) > 0
+
     def draw_light(self, rng: np.random.Generator, bands: int) -> "Light":
         """One illumination: a gain for all bands and an offset for each, in standard deviations."""
         gain = 1 + self.gain * float(rng.uniform(-1, 1))

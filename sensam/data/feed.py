@@ -1,7 +1,9 @@
 """One window of one sample as stored, with its validity and the straight line that will normalise it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -45,12 +47,15 @@ class Acceptance:
         return valid_HW
 
 
+Judge = Callable[[NDArray[Any]], NDArray[np.bool_] | None]
+
+
 class Feed:
     """Portions of a data set's samples."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
-        self._acceptance: dict[tuple[str, Planes], list[Acceptance]] = {}
+        self._judges_of: dict[tuple[np.dtype[Any], Planes], list[Judge]] = {}
 
     def portion(self, item: Item, window: Window | None) -> Portion:
         """One window; rows and columns count from the sample's part of the scene."""
@@ -58,8 +63,9 @@ class Feed:
         if planes is None:
             return self._careful(item, window)
         stored_CHW = read_planes(item.images[0], planes, self.dataset.within(item, window))
-        accepted = self._accepted(stored_CHW.dtype.name, planes)
-        judged = [each.judge(plane_HW) for each, plane_HW in zip(accepted, stored_CHW, strict=True)]
+        judged = [
+            judge(plane_HW) for judge, plane_HW in zip(self._judges(stored_CHW.dtype, planes), stored_CHW, strict=True)
+        ]
         valid_CHW = None
         if any(plane is not None for plane in judged):
             whole = np.ones(stored_CHW.shape[1:], bool)
@@ -67,22 +73,28 @@ class Feed:
         return Portion(stored_CHW, valid_CHW, *self._line(planes.scaling))
 
     def _planes(self, item: Item) -> Planes | None:
-        """The fast path, for samples that lie in one file of small integers."""
+        """The fast path, for samples that lie in one file of an exact type."""
         source = self.dataset.source(item)
         files, *others = self.dataset.spec.images.values()
         if others or files.unpack or files.variable:
             return None
         return plain_planes(item.images[0], source.planes, files.axes)
 
-    def _accepted(self, dtype: str, planes: Planes) -> list[Acceptance]:
-        if (dtype, planes) not in self._acceptance:
-            facts = zip(self.dataset.sensor.bands, planes.nodata, planes.scaling, strict=True)
-            found = [accepted_integers(band, dtype, nodata, stated) for band, nodata, stated in facts]
-            self._acceptance[dtype, planes] = found
-        return self._acceptance[dtype, planes]
+    def _judges(self, dtype: np.dtype[Any], planes: Planes) -> list[Judge]:
+        """What tells the valid pixels of each band, made once for each kind of file."""
+        if (dtype, planes) not in self._judges_of:
+            facts = list(zip(self.dataset.sensor.bands, planes.nodata, planes.scaling, strict=True))
+            judges: list[Judge] = []
+            for band, nodata, stated in facts:
+                if dtype.kind == "f":
+                    judges.append(partial(judge_floats, band, nodata, stated))
+                else:
+                    judges.append(accepted_integers(band, dtype.name, nodata, stated).judge)
+            self._judges_of[dtype, planes] = judges
+        return self._judges_of[dtype, planes]
 
     def _careful(self, item: Item, window: Window | None) -> Portion:
-        """Floats, masks and several instruments: read and decoded as everywhere else."""
+        """Wide types, masks and several instruments: read and decoded as everywhere else."""
         decoded = self.dataset.sensor.decode(self.dataset.read(item, window))
         valid_CHW = None if decoded.valid_CHW.all() else decoded.valid_CHW
         mean_C, std_C = self._statistics
@@ -113,3 +125,17 @@ def accepted_integers(band: Band, dtype: str, nodata: float | None, stated: Scal
     low, high = int(good[0]), int(good[-1])
     holes = every[~valid & (every > low) & (every < high)]
     return Acceptance(low, high, tuple(holes.tolist()))
+
+
+def judge_floats(
+    band: Band, nodata: float | None, stated: Scaling | None, stored_HW: NDArray[np.float32]
+) -> NDArray[np.bool_] | None:
+    """Validity of every pixel, None where all are valid; the extremes settle it unless something is wrong."""
+    low, high = float(stored_HW.min()), float(stored_HW.max())  # NaN if there is any
+    marks = [mark for mark in (nodata, band.nodata) if mark is not None]
+    if isfinite(low) and isfinite(high) and not any(low <= np.float32(mark) <= high for mark in marks):
+        ends = np.array([low, high], np.float32)
+        if band.valid_range is None or band.decode(ends, np.ones(2, bool), stated)[1].all():
+            return None
+    present_HW = np.ones(stored_HW.shape, bool) if nodata is None else np.asarray(stored_HW != np.float32(nodata))
+    return band.decode(stored_HW, present_HW, stated)[1]

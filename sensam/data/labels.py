@@ -54,6 +54,11 @@ class LabelCodec:
         return meanings
 
     @cached_property
+    def _is_plain(self) -> bool:
+        """Whether every class is stored as its own number."""
+        return all(self.meanings.get(number) == number for number in range(len(self.classes)))
+
+    @cached_property
     def _table(self) -> NDArray[np.int32]:
         table = np.full(_DENSE, _UNKNOWN, np.int32)
         for code, number in self.meanings.items():
@@ -67,6 +72,12 @@ class LabelCodec:
         The file's own nodata value is `ignore` too, unless it is declared as a class: many writers put 0 there.
         """
         codes_HW = self.codes(stored_CHW, where)
+        if (
+            self._is_plain
+            and codes_HW.dtype == self.dtype
+            and (not codes_HW.size or codes_HW.max() < len(self.classes))
+        ):
+            return codes_HW
         numbers_HW = self._numbers(codes_HW)
         if numbers_HW.size and int(numbers_HW.min()) == _UNKNOWN:
             unknown_HW = (numbers_HW == _UNKNOWN) & (codes_HW != self._code_of_nodata(nodata))

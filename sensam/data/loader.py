@@ -38,7 +38,10 @@ class StoredBatch:
         """Float pixels with the sensor's statistics taken out, exactly 0 where not valid."""
         stored_BCHW = self.stored_BCHW.to(device, non_blocking=True)
         gain, bias = self.line_2BC.to(device, non_blocking=True)[..., None, None]
-        image_BCHW = torch.addcmul(bias, stored_BCHW.float(), gain)
+        if stored_BCHW.dtype == torch.float32:
+            image_BCHW = (stored_BCHW * gain).add_(bias)
+        else:
+            image_BCHW = stored_BCHW.float().mul_(gain).add_(bias)
         if self.clip_2BC is not None:
             low, high = self.clip_2BC.to(device, non_blocking=True)[..., None, None]
             image_BCHW = image_BCHW.clamp_(low, high)

@@ -52,7 +52,7 @@ def _read(path: Path, files: FilesSpec, window: Window | None, *, colours: bool)
     with kept_open(path) as dataset:
         stored_CHW = dataset.read(window=window and GdalWindow(window[1], window[0], window[3], window[2]))
         if not colours or dataset.count != 1:
-            return stored_CHW, dataset.nodatavals[0]
+            return stored_CHW, describe_once(path).nodata[0]
         return _looked_up(stored_CHW[0], dataset, path), None
 
 

@@ -1,4 +1,4 @@
-"""Windows in the file's own integers, through files kept open: the loader's fast path, equal to `open_raster`."""
+"""Windows in the file's own type, through files kept open: the loader's fast path, equal to `open_raster`."""
 
 import os
 from collections import OrderedDict
@@ -23,7 +23,8 @@ from sensam.data.sources import describe_once, version_of
 from sensam.errors import InputError
 
 SMALL_INTEGERS = {"uint8", "int8", "uint16", "int16"}
-MOST_OPEN = 64  # files per process; scenes profit, tiles come and go
+PLAIN_TYPES = SMALL_INTEGERS | {"float32"}
+MOST_OPEN = 256  # files per process: every scene, and every tile of a small data set, stays open
 ARRAY_SUFFIXES = {".npy", ".npz", ".mat", ".h5", ".hdf5", ".he5", ".nc", ".nc4"}
 
 _open: OrderedDict[tuple[Path, tuple[int, int]], Any] = OrderedDict()
@@ -40,7 +41,8 @@ def kept_open(path: Path) -> Iterator[Any]:
     key = path, version_of(path)
     try:
         if key not in _open:
-            with catch_warnings():
+            # Without this GDAL lists the whole folder for every file it opens, which takes longer than reading a tile.
+            with catch_warnings(), rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
                 simplefilter("ignore", NotGeoreferencedWarning)
                 _open[key] = rasterio.open(path)
             if len(_open) > MOST_OPEN:
@@ -54,9 +56,15 @@ def kept_open(path: Path) -> Iterator[Any]:
         raise InputError(f"{path} cannot be read ({reason}). If it was copied, it may be cut short.") from error
 
 
+def close_files() -> None:
+    """Let go of every file."""
+    while _open:
+        _open.popitem()[1].close()
+
+
 @dataclass(frozen=True, slots=True)
 class Planes:
-    """Planes of a file that can be taken as they lie: small integers, no mask but nodata."""
+    """Planes of a file that can be taken as they lie: of one exact type, with no mask but nodata."""
 
     positions: tuple[int, ...]  # counted from 0
     nodata: tuple[float | None, ...]
@@ -75,7 +83,7 @@ def _plain_planes(
 ) -> Planes | None:
     info = describe_once(path, axes=axes)
     positions = tuple(info.bands.index(name) if isinstance(name, str) else name for name in wanted)
-    if set(info.dtypes) - SMALL_INTEGERS or info.has_alpha or len(set(info.dtypes)) != 1:
+    if set(info.dtypes) - PLAIN_TYPES or info.has_alpha or len(set(info.dtypes)) != 1:
         return None
     if path.suffix.lower() == ".npy":
         shape = _mapped(path, version).shape
@@ -93,7 +101,7 @@ def _plain_planes(
 
 
 def read_planes(path: Path, planes: Planes, window: Window | None) -> NDArray[Any]:
-    """Stored integers, bands first."""
+    """Stored numbers, bands first."""
     if path.suffix.lower() == ".npy":
         return _read_mapped(path, planes, window)
     area = None if window is None else GdalWindow(window[1], window[0], window[3], window[2])

@@ -115,9 +115,11 @@ class TrainingStream:
             sample = resized(self._read(item, window), *shape)
         if window[3] < self.dataset.size(item)[1]:
             pose = pose.unrolled()
+        sample = posed(sample, pose)
+        if not self.augment.has_light:
+            return sample
         random = self._random(LIGHT, *place)
-        light = self.augment.draw_light(random, len(sample.gain_C))
-        return lit(posed(sample, pose), light, self.dataset.sensor, random)
+        return lit(sample, self.augment.draw_light(random, len(sample.gain_C)), self.dataset.sensor, random)
 
     def _read(self, item: Item, window: Window) -> Sample:
         return read_sample(self._feed, item, window, labels=self.labels)
