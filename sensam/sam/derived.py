@@ -27,13 +27,16 @@ class Derived(nn.Module):
         if torch.is_grad_enabled() or torch.compiler.is_compiling() or weight.is_inference():
             return self._make(weight, *how)
         state = (weight._version, weight.data_ptr(), weight.dtype, weight.device)
+        kept = self._kept
         if self._source[0] is not weight or self._source[1] != state:
-            self._source, self._kept = (weight, state), {}
-        if how not in self._kept:
-            if len(self._kept) == SIZES_KEPT:
-                del self._kept[next(iter(self._kept))]
-            self._kept[how] = self._make(weight, *how)
-        return self._kept[how]
+            kept = {}
+            self._source, self._kept = (weight, state), kept
+        made = kept.get(how)
+        if made is None:
+            if len(kept) >= SIZES_KEPT:
+                del kept[next(iter(kept))]
+            made = kept[how] = self._make(weight, *how)
+        return made
 
     def train(self, mode: bool = True) -> Self:
         self._forget()  # writing through `.data`, as older optimisers do, leaves no trace in the version

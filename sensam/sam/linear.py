@@ -48,7 +48,7 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         kind = x.device.type
-        if not torch.is_autocast_enabled(kind):
+        if not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
             return multiply(x, self.weight, self.bias)
         if torch.is_grad_enabled():
             return super().forward(x)

@@ -102,6 +102,13 @@ def test_any_number_of_bands(bands: int) -> None:
     assert encoder.tokens(torch.randn(1, bands, 20, 28)).shape == (1, 5, 7, 32)
 
 
+def test_shapes_without_numbers() -> None:
+    """On PyTorch's meta device, where a size is known in an instant."""
+    with torch.device("meta"):
+        encoder, image = ImageEncoder(anatomy("b")), torch.empty(2, 3, 1000, 600)
+    assert encoder(image).shape == (2, 256, 63, 38)
+
+
 def test_without_a_neck_the_tokens_come_out() -> None:
     encoder, image = make(neck=False), torch.randn(1, 3, 20, 28)
     assert torch.equal(encoder(image), encoder.tokens(image))

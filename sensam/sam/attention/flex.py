@@ -33,7 +33,7 @@ def attend_flex(query_BRTd: Tensor, key_BRSd: Tensor, value_BRSd: Tensor, rows: 
 
 @cache
 def _compiled() -> Callable[..., Any]:
-    compiled: Callable[..., Any] = torch.compile(flex_attention, dynamic=False)
+    compiled: Callable[..., Any] = torch.compile(flex_attention)
     return compiled
 
 
