@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-teacher = typer.Typer(help="Make the built-in teacher [bold]nano[/bold] from nothing, and score it.")
+teacher = typer.Typer(
+    help="Make the built-in teacher from nothing, and score it.\n\nExample: [bold]sensam teacher score[/bold]"
+)
 
 
 @teacher.command()

@@ -34,9 +34,10 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
 
 
 def test_another_recipe_is_refused(tmp_path: Path) -> None:
-    train(replace(TINY, steps=1), tmp_path, save_every=1)
+    short = replace(TINY, steps=1)
+    train(short, tmp_path, save_every=1)
     with pytest.raises(InputError, match=r"another recipe \(rate=0\.001\)"):
-        train(replace(TINY, rate=0.5), tmp_path)
+        train(replace(short, rate=0.5), tmp_path)
 
 
 def test_the_rate_warms_up_stays_and_falls() -> None:
