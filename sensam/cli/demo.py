@@ -23,13 +23,12 @@ def demo(
 
     Example: [bold]sensam demo demo/[/bold]
     """
-    from sensam.evaluate.demonstration import ask, demo_scenes, draw_answers
+    from sensam.evaluate.demonstration import ask, demo_predictor, demo_scenes, draw_answers
     from sensam.evaluate.figures import prepare_folder, save_figure
-    from sensam.infer.promptable import Predictor
     from sensam.sam.weights import load_sam
 
     prepare_folder(out)
-    predictor = Predictor(load_sam(teacher))
+    predictor = demo_predictor(load_sam(teacher))
     answers = [ask(predictor, scene) for scene in demo_scenes(scenes, first)]
     save_figure(draw_answers(answers), out / PICTURE)
     _print_table(answers, first)

@@ -126,7 +126,9 @@ def without_duplicates(regions: Regions, max_overlap: float, preferred_N: NDArra
     rank = torch.from_numpy(regions.scores_N.astype(np.float64))
     if preferred_N is not None:
         rank = rank + 1e6 * torch.from_numpy(preferred_N)  # before any score
-    kept = nms(torch.from_numpy(regions.boxes_N4).double(), rank, max_overlap)
+    # SAM measures a box between the middles of its outermost pixels; a hair more lets lines one pixel wide overlap.
+    boxes_N4 = torch.from_numpy(regions.boxes_N4 - [0, 0, 1 - 1e-6, 1 - 1e-6])
+    kept = nms(boxes_N4, rank, max_overlap)
     return regions.take(kept.numpy())
 
 

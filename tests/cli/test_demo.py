@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 
 from sensam.cli.app import main
+from sensam.evaluate import demonstration
 from sensam.sam.model import build_sam
 from sensam.sam.weights import save_sam
 
@@ -35,7 +37,10 @@ def untaught(tmp_path: Path) -> Path:
     return tmp_path / "untaught"
 
 
-def test_a_picture_and_a_table(run: Run, untaught: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_picture_and_a_table(
+    run: Run, untaught: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demonstration, "EVERYTHING", replace(demonstration.EVERYTHING, points_per_side=4))
     out = tmp_path / "new" / "folder"
     assert run("demo", out, "--teacher", untaught, "--scenes", 1, "--first", 3) == 0
     printed = capsys.readouterr().out

@@ -1,20 +1,24 @@
 """Everything-masks: exact on a SAM that draws discs, and those of transformers' pipeline on the same weights."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
-from transformers import SamImageProcessor
+from transformers import SamImageProcessor, SamModel, pipeline
 
 import sensam.sam.automatic as automatic
 from sensam.errors import InputError, SettingsError
 from sensam.sam.anatomy import Anatomy
 from sensam.sam.automatic import AutomaticSettings, generate, plan_crops, stability
 from sensam.sam.framing import Fit
-from sensam.sam.model import Sam
+from sensam.sam.model import Sam, transformers_config
+from sensam.sam.nano.scenes import make_scene
+from sensam.sam.weights import load_sam
 from sensam.types import Prompts
 
 RADII = (4.0, 9.0, 200.0)  # in encoded pixels, the sizes of the three masks of every click
@@ -215,3 +219,43 @@ def test_stability_is_the_share_of_the_lax_mask_that_is_strict() -> None:
 def test_settings_that_make_no_sense(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         AutomaticSettings(**changes)
+
+
+@pytest.fixture(scope="module")
+def nano() -> Sam:
+    return load_sam("nano")
+
+
+@pytest.fixture(scope="module")
+def their_pipeline(nano: Sam) -> Callable[..., dict[str, Any]]:
+    """transformers' mask generation with the weights of nano."""
+    twin = SamModel(transformers_config(nano.anatomy))
+    twin.load_state_dict(nano.state_dict())
+    side = nano.anatomy.image_size
+    processor = SamImageProcessor(size={"longest_edge": side}, pad_size={"height": side, "width": side})
+    run: Callable[..., dict[str, Any]] = pipeline("mask-generation", model=twin.eval(), image_processor=processor)
+    return run
+
+
+@pytest.mark.parametrize(("size", "layers"), [((128, 128), 0), ((128, 192), 0), ((256, 200), 0), ((100, 90), 1)])
+def test_masks_are_those_of_transformers(
+    nano: Sam, their_pipeline: Callable[..., dict[str, Any]], size: tuple[int, int], layers: int
+) -> None:
+    image = make_scene(7, 1, size).image_HW3.copy()
+    options = {"points_per_crop": 8, "pred_iou_thresh": 0.4, "stability_score_thresh": 0.4, "crops_n_layers": layers}
+    try:
+        theirs = their_pipeline(Image.fromarray(image), **options)
+    except ValueError as mistake:
+        if layers and "batch size of the image embeddings" in str(mistake):
+            pytest.skip("this release of transformers does not get through its own crops")
+        raise
+    settings = AutomaticSettings(points_per_side=8, min_iou=0.4, min_stability=0.4, crop_layers=layers)
+    found = generate(nano, torch.from_numpy(image).permute(2, 0, 1), settings)
+    masks = np.stack([np.asarray(mask) for mask in theirs["masks"]])
+    both = np.einsum("nhw,mhw->nm", found.masks().astype(np.float32), masks.astype(np.float32))
+    iou = both / (found.areas_N[:, None] + masks.sum((1, 2)) - both)
+    print(f"{len(found)} masks, {len(masks)} of transformers, mean IoU of matched masks {iou.max(1).mean():.5f}")
+    assert len(found) == len(masks) >= 3
+    assert iou.max(1).mean() > 0.99
+    assert iou.max(0).mean() > 0.99
+    assert np.allclose(found.scores_N, np.sort(np.asarray(theirs["scores"]))[::-1], atol=1e-4)
