@@ -19,7 +19,7 @@ STREAM = 424242  # scenes nobody learns from
 SIZE = (256, 256)
 CLICKS = 5  # in each scene
 # SAM's own thresholds, 0.88 and 0.95, leave next to nothing of nano, whose logits are softer.
-EVERYTHING = AutomaticSettings(points_per_side=16, min_iou=0.5, min_stability=0.4, min_area=80, min_region=40)
+EVERYTHING = AutomaticSettings(points_per_side=12, min_iou=0.5, min_stability=0.4, min_area=80, min_region=40)
 TITLES = ("image", "clicks and boxes", "masks from one click each", "masks from boxes", "everything")
 
 
