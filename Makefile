@@ -39,6 +39,7 @@ bench: setup  ## every benchmark; prints ratios and writes benchmarks/results/ (
 
 docs: setup  ## draw the pictures of the documentation again
 	$(PY) scripts/scene_pictures.py
+	$(PY) scripts/nano_curve.py
 
 clean:  ## remove the environment and everything that was made
 	rm -rf .venv demo runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

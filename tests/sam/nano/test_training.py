@@ -10,6 +10,7 @@ from sensam.errors import InputError
 from sensam.sam.nano import training
 from sensam.sam.nano.training import Recipe, build_optimisers, train
 
+needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="teaching nano needs torch 2.9")
 TINY = Recipe(steps=4, small_steps=4, batch=1, regions=1, warm_up=2, fall=0.25)
 
 
@@ -17,6 +18,7 @@ class Killed(Exception):
     pass
 
 
+@needs_muon
 def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     whole = train(TINY, tmp_path / "whole", save_every=2)
 
@@ -33,6 +35,7 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     assert [line.rsplit(",", 1)[0] for line in curves[0]] == [line.rsplit(",", 1)[0] for line in curves[1]]
 
 
+@needs_muon
 def test_another_recipe_is_refused(tmp_path: Path) -> None:
     short = replace(TINY, steps=1)
     train(short, tmp_path, save_every=1)
@@ -48,6 +51,7 @@ def test_the_rate_warms_up_stays_and_falls() -> None:
     assert rates[80:] == pytest.approx([(100 - step) / 20 for step in range(80, 100)])
 
 
+@needs_muon
 def test_every_trained_parameter_has_one_optimiser_and_only_matrices_decay() -> None:
     sam = training.build_sam("nano")
     groups = [group for optimiser in build_optimisers(sam, TINY) for group in optimiser.param_groups]
