@@ -9,11 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from sensam.sam.framing import PHOTO_MEAN, PHOTO_STD
 from sensam.sam.nano.scenes import NanoScene, make_scene
-
-# SAM's own constants: the mean and spread of its training images, in 8-bit RGB.
-PIXEL_MEAN = (123.675, 116.28, 103.53)
-PIXEL_STD = (58.395, 57.12, 57.375)
 
 # The first lessons are small pictures, four times as many for the same work: what a surface and an edge are is learnt
 # there. Later ones are mostly of the trained size, sometimes of others, so that nano serves any size.
@@ -86,7 +83,7 @@ def transform(rng: Generator, scene: NanoScene) -> NanoScene:
 def standardise(image_BHW3: NDArray[np.uint8]) -> Tensor:
     """8-bit RGB as SAM wants it."""
     pixels = torch.from_numpy(image_BHW3).permute(0, 3, 1, 2).float()
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (PHOTO_MEAN, PHOTO_STD))
     return (pixels - mean) / std
 
 
