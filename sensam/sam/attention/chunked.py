@@ -8,8 +8,9 @@ from torch import Tensor
 
 from sensam.sam.linear import multiply
 
-SCRATCH = {"cpu": 2**20}  # scores in memory at once: few megabytes stay in a processor's cache
-SCRATCH_ELSEWHERE = 2**26  # an accelerator wants few large steps
+# Scores in memory at once: few megabytes stay in a processor's cache, an accelerator wants few large steps.
+SCRATCH = {"cpu": 2**20}
+SCRATCH_ELSEWHERE = 2**26
 
 
 def attend_chunked(query_BRTd: Tensor, key_BRSd: Tensor, value_BRSd: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -37,18 +38,19 @@ def _attend_backward(
     grad_GTd = grad_GTd.contiguous()
     scale = query_GTd.shape[-1] ** -0.5
     d_query, d_rows, d_columns = torch.empty_like(query_GTd), torch.empty_like(rows), torch.empty_like(columns)
-    d_key, d_value = torch.zeros_like(key_GSd), torch.zeros_like(value_GSd)
-    drift = (grad_GTd * out).sum(-1, keepdim=True)  # what the softmax takes from every score's gradient
+    summed = torch.promote_types(key_GSd.dtype, torch.float32)  # over blocks, in which bfloat16 would drift away
+    d_key, d_value = torch.zeros_like(key_GSd, dtype=summed), torch.zeros_like(value_GSd, dtype=summed)
+    mean = (grad_GTd * out).sum(-1, keepdim=True)  # what softmax takes from the gradient of each of a query's scores
     for heads, block, scratch in _blocks(query_GTd, key_GSd):
         q, r, c, grad = query_GTd[heads, block], rows[heads, block], columns[heads, block], grad_GTd[heads, block]
         weights = _softmax_scores(q, key_GSd[heads], r, c, scratch)
-        d_value[heads].baddbmm_(weights.transpose(1, 2), grad)
-        d_scores = torch.bmm(grad, value_GSd[heads].transpose(1, 2)).sub_(drift[heads, block]).mul_(weights)
+        d_value[heads] += torch.bmm(weights.transpose(1, 2), grad)
+        d_scores = torch.bmm(grad, value_GSd[heads].transpose(1, 2)).sub_(mean[heads, block]).mul_(weights)
         d_query[heads, block] = torch.bmm(d_scores, key_GSd[heads]).mul_(scale)
-        d_key[heads].baddbmm_(d_scores.transpose(1, 2), q, alpha=scale)
+        d_key[heads] += torch.bmm(d_scores.transpose(1, 2), q)
         on_grid = d_scores.unflatten(-1, (rows.shape[-1], columns.shape[-1]))
         d_rows[heads, block], d_columns[heads, block] = on_grid.sum(-1), on_grid.sum(-2)
-    return d_query, d_key, d_value, d_rows, d_columns
+    return d_query, d_key.mul_(scale).to(key_GSd.dtype), d_value.to(value_GSd.dtype), d_rows, d_columns
 
 
 def _softmax_scores(query: Tensor, key: Tensor, rows: Tensor, columns: Tensor, scratch: Tensor) -> Tensor:
