@@ -15,7 +15,17 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from measuring import Call, Ratio, compare, in_new_process, interleave, machine, peak_above, physical_cores
+from measuring import (
+    Call,
+    Ratio,
+    compare,
+    in_new_process,
+    interleave,
+    machine,
+    matrix_rate,
+    peak_above,
+    physical_cores,
+)
 from peers import META, OURS, PEERS, SDPA, build, random_weights
 from torch import Tensor, nn
 
@@ -38,6 +48,7 @@ class Report:
     environment: dict[str, str]
     rows: list[dict[str, object]] = field(default_factory=list)
     ratios: list[Ratio] = field(default_factory=list)
+    baseline: dict[str, list[float]] = field(default_factory=dict)  # a batch's time in Meta's layout in fp32
 
     def add_times(self, what: str, seconds: dict[str, list[float]]) -> None:
         for name, each in seconds.items():
@@ -93,6 +104,15 @@ class Setting:
 
     def __str__(self) -> str:
         return f"{self.size}² {self.precision}" + (f", batch {self.batch}" if self.batch > 1 else "")
+
+    @property
+    def operations(self) -> float:
+        """Floating-point operations of the matrix products; window padding, which nobody needs, is not counted."""
+        a, tokens = self.anatomy, self.anatomy.grid**2
+        linear = a.depth * 12 * a.width**2 + a.bands * a.patch**2 * a.width
+        linear += a.width * a.embedding + 9 * a.embedding**2  # the neck
+        keys = len(a.global_blocks) * tokens + (a.depth - len(a.global_blocks)) * a.window**2
+        return self.batch * tokens * (2 * linear + 4 * a.width * keys)
 
     def image(self) -> Tensor:
         image = torch.randn(self.batch, 3, self.size, self.size, generator=torch.Generator().manual_seed(1))
@@ -177,12 +197,27 @@ def measure_times(
     clock = time.process_time if arguments.busy else time.perf_counter
     seconds = interleave({name: make(encoder, setting) for name, encoder in encoders.items()}, rounds, clock)
     report.add_times(title, seconds)
+    if setting.batch > 1:
+        add_accelerator_ratios(report, setting, seconds)
     bars = FORWARD_BARS.get(setting.precision) if what == "forward" else TRAINING_BARS.get(setting.size)
     report.add_ratio(compare(title, seconds, OURS, RIVALS, bars))
     if what == "training step":
         report.add_ratio(compare(f"checkpointing, time, {setting}", seconds, CHECKPOINTING, [OURS], 1.35))
     for extra in (name for name in seconds if name.startswith(OURS) and name not in (OURS, CHECKPOINTING)):
         report.add_ratio(compare(f"{title}: {extra}", seconds, extra, RIVALS, None))
+
+
+def add_accelerator_ratios(report: Report, setting: Setting, seconds: dict[str, list[float]]) -> None:
+    """Against transformers alone, Meta's encoder in fp32, and the time that matrix products alone would take."""
+    if setting.precision == "fp32":
+        report.baseline = {f"{META} fp32": seconds[META]}
+        return
+    rate = matrix_rate(setting.device, torch.bfloat16)
+    ideal = f"matrix products at {rate / 1e12:.0f} TFLOP/s"
+    known = seconds | report.baseline | {ideal: [setting.operations / rate] * len(seconds[OURS])}
+    for other, bar in ((SDPA, 1 / 1.5), (f"{META} fp32", 1 / 8), (ideal, 1 / 0.35)):
+        if other in known:
+            report.add_ratio(compare(f"forward {setting}, ours", known, OURS, [other], bar))
 
 
 def measure_memory(report: Report, size: int, device: str) -> None:

@@ -91,6 +91,13 @@ def compare(what: str, seconds: dict[str, list[float]], ours: str, others: list[
     return Ratio(what, medians[ours] / medians[best], min(each), max(each), best, bar)
 
 
+def matrix_rate(device: str, dtype: torch.dtype, side: int = 8192, rounds: int = 10) -> float:
+    """Floating-point operations a second in a large matrix product: nothing on this machine is faster."""
+    left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    seconds = interleave({"product": lambda: left @ right}, rounds)["product"]
+    return 2 * side**3 / min(seconds)
+
+
 def in_new_process(script: str, *arguments: str) -> dict[str, float]:
     """What a fresh run of the script prints as JSON on its last line."""
     command = [sys.executable, script, *arguments]
