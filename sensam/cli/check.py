@@ -31,6 +31,7 @@ def check(
 
     from sensam.data.checks.report import print_report
     from sensam.data.dataset import open_dataset
+    from sensam.data.layout import FILE_NAME
     from sensam.data.settings_text import write_guess
 
     console = Console(highlight=False)
@@ -38,6 +39,8 @@ def check(
         console.width = WIDTH
     if write:
         console.print(f"wrote {write_guess(dataset)}; look at it, and give the classes their names\n", soft_wrap=True)
+    elif dataset.is_dir() and not (dataset / FILE_NAME).is_file():
+        console.print(f"there is no {FILE_NAME}; what follows is guessed (--write keeps it)\n")
     inspection = _inspect(open_dataset(dataset), console)
     print_report(inspection, console)
     if contact is not None:

@@ -33,8 +33,7 @@ def parse_colour(value: Any) -> Colour:
 
 
 def _stored_values(value: Any) -> tuple[int | Colour | str, ...]:
-    several = isinstance(value, list | tuple) and not _is_triple_of_colour(value)
-    return tuple(_stored_value(entry) for entry in (value if several else [value]))
+    return tuple(_stored_value(entry) for entry in (value if isinstance(value, list | tuple) else [value]))
 
 
 def _stored_value(value: Any) -> int | Colour | str:
@@ -45,11 +44,6 @@ def _stored_value(value: Any) -> int | Colour | str:
     if isinstance(value, str) and not value.startswith("#"):
         return value
     return parse_colour(value)
-
-
-def _is_triple_of_colour(value: Any) -> bool:
-    # A flat list of numbers means several values of an index raster; a colour inside `stored` is written '#rrggbb'.
-    return isinstance(value, tuple) and len(value) == 3 and all(isinstance(v, int) for v in value)
 
 
 Stored = Annotated[tuple[int | Colour | str, ...], BeforeValidator(_stored_values)]
@@ -75,6 +69,19 @@ class LabelSpec(_Frozen):
     attribute: str | None = None  # polygons: the field with the class; without it every polygon is the last class
     uncovered: str | None = None  # polygons: the class of ground under none, or "ignore"
 
+    @model_validator(mode="after")
+    def _settings_belong_to_the_codec(self) -> Self:
+        belongs = {
+            "index": {"divide", "channel", "stretch"},
+            "palette": {"stretch"},
+            "polygons": {"attribute", "uncovered"},
+        }
+        others = set().union(*belongs.values()) - belongs[self.codec]
+        wrong = sorted(others & {name for name in self.model_fields_set if getattr(self, name) is not None})
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)} does nothing with label: {self.codec}")
+        return self
+
 
 class FilesSpec(_Frozen):
     """Files of one kind, one for each sample: a pattern, and how to take numbers out of them."""
@@ -83,8 +90,16 @@ class FilesSpec(_Frozen):
     variable: str | None = None  # the array inside an .npz, .mat, .h5 or .nc file, "group/name" in a group
     axes: Literal["HW", "HWC", "CHW"] | None = None  # where an array has its bands, when its shape does not tell
     unpack: Literal["rgb24"] | None = None  # one number of 24 bits in R + 256 G + 65536 B
-    log1p: bool = False  # log(1 + stored * scale) instead of the number: depth from the lens to the horizon
+    log1p: bool = False  # log(1 + number * scale) instead of the number: depth from the lens to the horizon
     scale: float = 1.0
+
+    @model_validator(mode="after")
+    def _only_what_is_unpacked_is_scaled(self) -> Self:
+        if self.unpack is None and (self.log1p or self.scale != 1):
+            raise ValueError(
+                "scale and log1p go with `unpack`; what else is stored is scaled by its band in the sensor"
+            )
+        return self
 
 
 class SplitSpec(_Frozen):
@@ -138,19 +153,21 @@ class DatasetSpec(_Frozen):
             raise ValueError(f"class names must differ, found {names}")
         if self.ignore < len(names):
             raise ValueError(f"ignore is {self.ignore}, which is class {names[self.ignore]!r}; take 255")
+        if self.masks and self.masks.unpack:
+            raise ValueError("masks are not unpacked; name the channel that holds the class with label.channel")
         if self.masks and not names:
             raise ValueError("masks without classes: list the classes, in the order of their numbers")
         if self.label.codec == "polygons" and self.label.uncovered not in {*names, "ignore"}:
             raise ValueError(f"ground under no polygon needs label.uncovered: 'ignore' or one of {names}")
         starred = any("*" in files.files for files in self.images.values())
         if self.masks and starred and "*" not in self.masks.files and self.label.codec != "polygons":
-            raise ValueError(
-                f"masks ({self.masks.files}) needs a * where the images have one; only polygons are shared"
-            )
+            raise ValueError(f"masks: {self.masks.files} needs a * as the images have; only polygons are shared")
         by_folder = [name for name, split in self.splits.items() if split.folder is not None]
         holed = any("{split}" in files.files for files in self.images.values())
         if by_folder and not holed:
             raise ValueError(f"no pattern of images has {{split}}, so splits {by_folder} would be the same files")
+        if holed and any(split.share for split in self.splits.values()):
+            raise ValueError("shares deal the images of one folder, but the patterns have {split}")
         return self
 
     @property

@@ -21,10 +21,10 @@ Place = tuple[int, int]  # epoch and index
 class StoredBatch:
     """Samples stacked as they are stored; `normalised` makes of them what a model takes."""
 
-    stored_BCHW: Tensor
+    stored_BCHW: Tensor  # whole numbers as they are stored, or fractions that are normalised already
     valid_BCHW: Tensor | None  # None where everything is valid
     label_BHW: Tensor | None
-    line_2BC: Tensor  # gain and bias
+    line_2BC: Tensor | None  # gain and bias of whole numbers
     clip_2BC: Tensor | None  # lowest and highest normalised value
     keys: tuple[str, ...]
 
@@ -36,12 +36,10 @@ class StoredBatch:
 
     def normalised(self, device: torch.device | str) -> Batch:
         """Float pixels with the sensor's statistics taken out, exactly 0 where not valid."""
-        stored_BCHW = self.stored_BCHW.to(device, non_blocking=True)
-        gain, bias = self.line_2BC.to(device, non_blocking=True)[..., None, None]
-        if stored_BCHW.dtype == torch.float32:
-            image_BCHW = (stored_BCHW * gain).add_(bias)
-        else:
-            image_BCHW = stored_BCHW.float().mul_(gain).add_(bias)
+        image_BCHW = self.stored_BCHW.to(device, non_blocking=True).float()
+        if self.line_2BC is not None:
+            gain, bias = self.line_2BC.to(device, non_blocking=True)[..., None, None]
+            image_BCHW = image_BCHW.mul_(gain).add_(bias)
         if self.clip_2BC is not None:
             low, high = self.clip_2BC.to(device, non_blocking=True)[..., None, None]
             image_BCHW = image_BCHW.clamp_(low, high)
@@ -69,19 +67,26 @@ def collate(samples: Sequence[Sample], ignore: int) -> StoredBatch:
     label_BHW = None
     if samples[0].label_HW is not None:
         label_BHW = np.full((len(samples), height, width), ignore, samples[0].label_HW.dtype)
+    is_whole = stored_BCHW.dtype.kind in "iu"
     for row, sample in enumerate(samples):
         rows, columns = sample.size
-        stored_BCHW[row, :, :rows, :columns] = sample.stored_CHW
+        if is_whole:
+            stored_BCHW[row, :, :rows, :columns] = sample.stored_CHW
+        else:  # where every pixel is touched anyway, and in a worker
+            place_CHW = stored_BCHW[row, :, :rows, :columns]
+            np.multiply(sample.stored_CHW, sample.gain_C[:, None, None], out=place_CHW)
+            place_CHW += sample.bias_C[:, None, None]
         if valid_BCHW is not None:
             valid_BCHW[row, :, :rows, :columns] = True if sample.valid_CHW is None else sample.valid_CHW
         if label_BHW is not None and sample.label_HW is not None:
             label_BHW[row, :rows, :columns] = sample.label_HW
+    line_2BC = np.array([[sample.gain_C for sample in samples], [sample.bias_C for sample in samples]])
     clip_2BC = np.array([[sample.low_C for sample in samples], [sample.high_C for sample in samples]])
     return StoredBatch(
         torch.from_numpy(stored_BCHW),
         None if valid_BCHW is None else torch.from_numpy(valid_BCHW),
         None if label_BHW is None else torch.from_numpy(label_BHW),
-        torch.from_numpy(np.array([[sample.gain_C for sample in samples], [sample.bias_C for sample in samples]])),
+        torch.from_numpy(line_2BC) if is_whole else None,
         torch.from_numpy(clip_2BC) if np.isfinite(clip_2BC).any() else None,
         tuple(sample.key for sample in samples),
     )

@@ -82,9 +82,9 @@ def _plain_planes(
     path: Path, wanted: tuple[str | int, ...], axes: Axes | None, version: tuple[int, int]
 ) -> Planes | None:
     info = describe_once(path, axes=axes)
-    positions = tuple(info.bands.index(name) if isinstance(name, str) else name for name in wanted)
-    if set(info.dtypes) - PLAIN_TYPES or info.has_alpha or len(set(info.dtypes)) != 1:
+    if info.has_alpha or len(set(info.dtypes)) != 1 or info.dtypes[0] not in PLAIN_TYPES:
         return None
+    positions = tuple(info.bands.index(name) if isinstance(name, str) else name for name in wanted)
     if path.suffix.lower() == ".npy":
         shape = _mapped(path, version).shape
         bands_last = axes == "HWC" or (axes is None and shape == (*info.size, len(info.bands)))

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -58,10 +58,16 @@ def pair(spec: DatasetSpec) -> Pairing:
     return Pairing(
         items=settled,
         without_mask=tuple(item for each in settled.values() for item in each if spec.masks and item.mask is None),
-        without_image=tuple(path for part in found for path in part.without_image),
+        without_image=_without_image(found),
         incomplete={key: names for part in found for key, names in part.incomplete.items()},
         without_split=without_split,
     )
+
+
+def _without_image(found: Sequence["_Found"]) -> tuple[Path, ...]:
+    """Masks that no image has, in any split: folders of masks need not be split as the images are."""
+    used = {item.mask for part in found for item in part.items}
+    return tuple(dict.fromkeys(path for part in found for path in part.without_image if path not in used))
 
 
 def find(root: Path, files: FilesSpec, folder: str | None) -> dict[str, Path]:
@@ -101,7 +107,7 @@ class _Found:
 
 
 def _pair_folder(spec: DatasetSpec, split: str | None) -> _Found:
-    folder = spec.splits[split].folder or split if split is not None else None
+    folder = None if split is None else (spec.splits[split].folder or split)
     masks = find(spec.root, spec.masks, folder) if spec.masks else {}
     shared = masks and spec.masks is not None and "*" not in spec.masks.files
     # `x_mask.tif` beside `x.tif` matches `*.tif` too; only one and the same pattern may mean both.

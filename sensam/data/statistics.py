@@ -165,6 +165,6 @@ class BandGatherer:
             std=self.moments.std,
             min=self.moments.low,
             max=self.moments.high,
-            percentiles={f"{part:g}": value for part, value in zip(PERCENTILES, found, strict=True)},
+            percentiles={f"p{part:g}": value for part, value in zip(PERCENTILES, found, strict=True)},
             pixels=self.moments.count,
         )

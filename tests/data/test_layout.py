@@ -60,6 +60,11 @@ def test_splits_take_folders_keys_shares_and_parts() -> None:
         ({"label": "polygons"}, "needs label.uncovered"),
         ({"masks": "mask.tif", "images": "*.tif", "splits": {"a": "*"}}, "needs a *"),
         ({"images": "*.tif", "masks": "*.png"}, "no pattern of images has {split}"),
+        ({"images": {"files": "*.tif", "scale": 2.0}, "splits": {"a": "*"}}, "scale and log1p go with `unpack`"),
+        ({"masks": {"files": "*.png", "unpack": "rgb24"}}, "masks are not unpacked"),
+        ({"label": {"codec": "palette", "channel": 0}}, "channel does nothing with label: palette"),
+        ({"label": {"attribute": "kind"}}, "attribute does nothing with label: index"),
+        ({"splits": {"train": 0.8, "val": 0.2}}, "shares deal the images of one folder"),
         ({"splits": {"train": {"rows": [0.5, 0.5]}}}, "rows is a part of the scene"),
         ({"images": None}, "images"),
         ({"root": "$NO_SUCH_VARIABLE/x"}, "uses $NO_SUCH_VARIABLE, which is not set"),
@@ -93,6 +98,35 @@ def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(InputError, match=r"dataset\.yaml"):
         read_spec(path)
+
+
+def test_what_is_stored_may_be_several_things() -> None:
+    stored = [{"name": "a", "stored": 3}, {"name": "b", "stored": [1, 2, 4]}, {"name": "c", "stored": "#ff0000"}]
+    spec = parse(classes=[*stored, {"name": "d", "stored": ["wood", "tree"]}])
+    assert [entry.stored for entry in spec.classes] == [(3,), (1, 2, 4), ((255, 0, 0),), ("wood", "tree")]
+    for wrong in (None, True, 1.5):
+        with pytest.raises(SettingsError, match=r"a stored value is|a colour is written"):
+            parse(classes=[{"name": "a", "stored": wrong}])
+
+
+DOCS = Path(__file__).parents[2] / "docs/data.md"
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in DOCS.read_text().splitlines() if line.startswith(("splits:", "label:", "domains:"))]
+)
+def test_every_line_in_the_docs_is_understood(line: str) -> None:
+    flat = {"images": "*.tif", "masks": "*_mask.png", "splits": {"all": "*"}}
+    needs_folders = "[train" in line or "train_all" in line
+    settings = PLAIN | ({} if needs_folders else flat) | yaml.safe_load(line)
+    parse_spec(settings | {"classes": ["land", "water"]}, base=Path())
+
+
+def test_the_example_in_the_docs_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_DATA", "/data")
+    text = DOCS.read_text()
+    example = text[text.index("```yaml\nname: fields") :].split("```")[1].removeprefix("yaml\n")
+    assert parse_spec(yaml.safe_load(example), base=Path()).bands == ("B04", "B03", "B02", "B08")
 
 
 def test_colours() -> None:

@@ -78,6 +78,13 @@ def test_list_files_and_keys_without_a_split(tmp_path: Path) -> None:
         paired(tmp_path, images="*.tif", splits={"train": "gone.txt"})
 
 
+def test_masks_of_all_splits_may_lie_in_one_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "images/train/a.tif", "images/val/b.tif", "masks/a.png", "masks/b.png", "masks/c.png")
+    found = paired(tmp_path, images="images/{split}/*.tif", masks="masks/*.png", splits=["train", "val"])
+    assert not found.without_mask
+    assert [path.name for path in found.without_image] == ["c.png"]
+
+
 def test_shares_are_exact_and_the_same_everywhere(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{number:02}.tif" for number in range(20)))
     found = paired(tmp_path, images="*.tif", splits={"train": 0.7, "val": 0.2, "test": 0.1})

@@ -67,7 +67,7 @@ def test_fractions_after_whole_numbers_and_files_packed_otherwise() -> None:
     assert np.isclose(summary.mean, physical.mean(), rtol=1e-12)
     assert np.isclose(summary.std, physical.std(), rtol=1e-12)
     assert (summary.min, summary.max) == (1.0, 199.0)
-    assert abs(summary.percentiles["50"] - np.percentile(physical, 50)) < 1
+    assert abs(summary.percentiles["p50"] - np.percentile(physical, 50)) < 1
 
 
 def test_a_negative_scale_turns_percentiles_around() -> None:

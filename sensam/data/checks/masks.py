@@ -46,11 +46,13 @@ def look_at_mask(dataset: Dataset, item: Item) -> MaskFacts | None:
 
 
 def _unknown(dataset: Dataset, item: Item) -> tuple[tuple[str, int], ...]:
-    spec, size = dataset.spec, dataset.info(item).size
+    spec = dataset.spec
     assert item.mask is not None
     assert spec.masks is not None
     found: Counter[str] = Counter()
-    for window in lay_out(*size, BLOCK):
-        stored_CHW, nodata = read_mask(item.mask, spec.masks, spec.label, size=size, window=window)
+    for window in lay_out(*dataset.size(item), BLOCK):
+        stored_CHW, nodata = read_mask(
+            item.mask, spec.masks, spec.label, size=dataset.info(item).size, window=dataset.within(item, window)
+        )
         found.update(dataset.codec.unknown(stored_CHW, where=str(item.mask), nodata=nodata))
     return tuple(found.most_common())

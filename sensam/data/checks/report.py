@@ -83,7 +83,7 @@ def _bands(survey: Survey) -> Table:
             table.add_row(name, unit, "nothing valid")
             continue
         parts = found.percentiles
-        numbers = (found.mean, found.std, found.min, parts["2"], parts["50"], parts["98"], found.max)
+        numbers = (found.mean, found.std, found.min, parts["p2"], parts["p50"], parts["p98"], found.max)
         table.add_row(name, unit, *(_number(value) for value in numbers), sparkline(sample[place]))
     return table
 

@@ -47,9 +47,9 @@ def choose(survey: Survey) -> list[ItemFacts]:
         best = int(shares_NK[:, number].argmax())
         if shares_NK[best, number] > 0 and len(chosen) < MOST // 2:
             chosen[best] = None
-    for place in np.linspace(0, len(items) - 1, min(MOST, len(items))).round().astype(int).tolist():
-        if len(chosen) < MOST:
-            chosen[place] = None
+    rest = [place for place in range(len(items)) if place not in chosen]
+    spread = np.linspace(0, len(rest) - 1, min(MOST - len(chosen), len(rest))).round().astype(int)
+    chosen |= dict.fromkeys(rest[place] for place in spread)
     return [items[place] for place in sorted(chosen)]
 
 

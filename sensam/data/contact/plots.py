@@ -77,7 +77,7 @@ def _draw_histograms(figure: Figure, survey: Survey, box: Box, curves: list[Curv
                 axes.stairs(density, steps, fill=True, color=curve.colour, alpha=0.28, linewidth=0)
             axes.stairs(density, steps, color=curve.colour, linewidth=1.1, baseline=None)
         _dress(axes, low, high)
-        note = " ".join(part for part in (_length(band.wavelength_nm), band.unit) if part)
+        note = " ".join(part for part in (_length(band.wavelength_nm), band.unit) if part not in ("", "1"))
         axes.set_title(band.name, loc="left", fontsize=9.5, color=INK, pad=5, fontweight="bold")
         axes.set_title(note, loc="right", fontsize=8, color=SOFT, pad=5)
 
