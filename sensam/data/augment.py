@@ -1,11 +1,11 @@
 """Random changes that keep a sample true: geometry moves image, mask and validity as one, light stays physical."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sensam.sensors import Geometry
 
@@ -23,6 +23,12 @@ class Augment(BaseModel):
     gain: float = Field(default=0.0, ge=0, lt=1)  # contrast about the mean, drawn in 1 ± gain
     offset: float = Field(default=0.0, ge=0)  # brightness of each band
     noise: float = Field(default=0.0, ge=0)  # of each pixel
+
+    @model_validator(mode="after")
+    def _scale_rises(self) -> Self:
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f"scale is the smallest and the largest magnification, found {list(self.scale)}")
+        return self
 
     @classmethod
     def for_geometry(cls, geometry: Geometry) -> "Augment":

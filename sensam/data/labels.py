@@ -60,10 +60,19 @@ class LabelCodec:
 
     @cached_property
     def _table(self) -> NDArray[np.int32]:
+        """Code -> class number for every number of 16 bits without a sign."""
+        return self._table_from(0)
+
+    @cached_property
+    def _signed_table(self) -> NDArray[np.int32]:
+        """The same for numbers with a sign, looked up by their bits."""
+        return np.roll(self._table_from(-_DENSE // 2), _DENSE // 2)
+
+    def _table_from(self, lowest: int) -> NDArray[np.int32]:
         table = np.full(_DENSE, _UNKNOWN, np.int32)
         for code, number in self.meanings.items():
-            if 0 <= code < _DENSE:
-                table[code] = number
+            if 0 <= code - lowest < _DENSE:
+                table[code - lowest] = number
         return table
 
     def decode(self, stored_CHW: NDArray[Any], *, where: str, nodata: float | None = None) -> LabelHW:
@@ -126,8 +135,9 @@ class LabelCodec:
     def _numbers(self, codes_HW: NDArray[Any]) -> NDArray[np.int32]:
         if codes_HW.size == 0:
             return codes_HW.astype(np.int32)
-        if codes_HW.dtype.itemsize <= 2 and codes_HW.dtype.kind == "u":
-            return self._table[codes_HW]
+        if codes_HW.dtype.itemsize <= 2:
+            is_signed = codes_HW.dtype.kind == "i"
+            return self._signed_table[codes_HW.astype(np.int16).view(np.uint16)] if is_signed else self._table[codes_HW]
         distinct, place = np.unique(codes_HW, return_inverse=True)
         numbers = np.array([self.meanings.get(int(code), _UNKNOWN) for code in distinct], np.int32)
         return np.asarray(numbers[place].reshape(codes_HW.shape))

@@ -25,6 +25,7 @@ from sensam.errors import InputError
 SMALL_INTEGERS = {"uint8", "int8", "uint16", "int16"}
 PLAIN_TYPES = SMALL_INTEGERS | {"float32"}
 MOST_OPEN = 256  # files per process: every scene, and every tile of a small data set, stays open
+ENVI_HEADER = ".hdr"  # the numbers lie in the file beside it
 ARRAY_SUFFIXES = {".npy", ".npz", ".mat", ".h5", ".hdf5", ".he5", ".nc", ".nc4"}
 
 _open: OrderedDict[tuple[Path, tuple[int, int]], Any] = OrderedDict()
@@ -91,7 +92,7 @@ def _plain_planes(
         if not bands_last and shape != (len(info.bands), *info.size):
             return None
         return Planes(positions, (None,) * len(positions), (None,) * len(positions), bands_last)
-    if path.suffix.lower() in ARRAY_SUFFIXES or not _has_only_nodata(path, len(info.bands)):
+    if path.suffix.lower() in {*ARRAY_SUFFIXES, ENVI_HEADER} or not _has_only_nodata(path, len(info.bands)):
         return None
     return Planes(
         positions,

@@ -3,17 +3,29 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pyogrio import read_info
+from pyogrio.errors import DataSourceError
+from pyogrio.raw import read
+from rasterio.crs import CRS
+from rasterio.features import rasterize
+from rasterio.transform import array_bounds
+from rasterio.warp import transform_bounds, transform_geom
+from shapely import STRtree, from_wkb
+from shapely.geometry import box, mapping, shape
 
 from sensam.data.layout import DatasetSpec
 from sensam.data.raster import Window
+from sensam.data.sources import version_of
 from sensam.errors import InputError, unknown
 
 SUFFIXES = (".gpkg", ".geojson", ".json", ".shp", ".fgb")
+LARGEST_KEPT = 64 * 2**20  # bytes of a polygon file that each process keeps in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +49,13 @@ class Grid:
 
 def burn(path: Path, grid: Grid, spec: DatasetSpec) -> NDArray[Any]:
     """Class numbers on the grid; where polygons overlap, the class that is listed later wins."""
-    from rasterio.features import rasterize
-
     if grid.crs is None or grid.transform is None:
         raise InputError(f"{path} has polygons in world coordinates, but the image has no place on Earth.")
     by_class = _by_class(path, grid, spec)
     names = [entry.name for entry in spec.classes]
     ground = spec.ignore if spec.label.uncovered == "ignore" else names.index(str(spec.label.uncovered))
     label_HW = np.full((grid.height, grid.width), ground, np.int32)
-    shapes = [(shape, number) for number in sorted(by_class) for shape in by_class[number]]
+    shapes = [(one, number) for number in sorted(by_class) for one in by_class[number]]
     if shapes:
         rasterize(shapes, out=label_HW, transform=grid.transform, all_touched=False)
     return label_HW
@@ -56,13 +66,10 @@ def _by_class(path: Path, grid: Grid, spec: DatasetSpec) -> Mapping[int, list[An
     shapes, values = _read_near(path, grid, spec.label.attribute)
     numbers = _numbers_by_value(spec)
     by_class: dict[int, list[Any]] = {}
-    for shape, value in zip(shapes, values, strict=True):
-        if value not in numbers:
-            if spec.label.unknown == "error":
-                raise unknown(f"class of polygons in {path}", value, numbers)
-            by_class.setdefault(spec.ignore, []).append(shape)
-            continue
-        by_class.setdefault(numbers[value], []).append(shape)
+    for one, value in zip(shapes, values, strict=True):
+        if value not in numbers and spec.label.unknown == "error":
+            raise unknown(f"class of polygons in {path}", value, numbers)
+        by_class.setdefault(numbers.get(value, spec.ignore), []).append(one)
     return by_class
 
 
@@ -76,22 +83,46 @@ def _numbers_by_value(spec: DatasetSpec) -> dict[str, int]:
 
 
 def _read_near(path: Path, grid: Grid, attribute: str | None) -> tuple[list[Any], list[str]]:
-    """Shapes whose box meets the grid's, and the attribute of each."""
-    from rasterio.crs import CRS
+    """Shapes whose box meets the grid's, in its coordinate system, and the attribute of each."""
+    if path.stat().st_size > LARGEST_KEPT:
+        return _read_part(path, grid, attribute)
+    shapes, values, tree = _read_whole(path, attribute, grid.crs.to_wkt(), version_of(path))
+    near = sorted(tree.query(box(*array_bounds(grid.height, grid.width, grid.transform))).tolist())
+    return [shapes[place] for place in near], [values[place] for place in near]
 
+
+@lru_cache(maxsize=64)
+def _read_whole(
+    path: Path, attribute: str | None, crs_wkt: str, _version: tuple[int, int]
+) -> tuple[list[Any], list[str], STRtree]:
+    """All shapes of a file, reprojected and indexed once, because every window of a training asks for some of them."""
+    crs = _crs_of(path, attribute)
+    shapes, values = _reprojected(_read(path, None, attribute), crs, CRS.from_wkt(crs_wkt))
+    return shapes, values, STRtree(shapes)
+
+
+def _read_part(path: Path, grid: Grid, attribute: str | None) -> tuple[list[Any], list[str]]:
+    """Only what lies near the grid, of a file too large to keep."""
+    crs = _crs_of(path, attribute)
+    bounds = array_bounds(grid.height, grid.width, grid.transform)
+    if crs != grid.crs:
+        bounds = transform_bounds(grid.crs, crs, *bounds, densify_pts=21)
+    return _reprojected(_read(path, bounds, attribute), crs, grid.crs)
+
+
+def _reprojected(found: tuple[list[Any], list[str]], crs: Any, wanted: Any) -> tuple[list[Any], list[str]]:
+    shapes, values = found
+    if crs == wanted:
+        return shapes, values
+    return [shape(transform_geom(crs, wanted, mapping(one))) for one in shapes], values
+
+
+def _crs_of(path: Path, attribute: str | None) -> Any:
     info = _info(path)
     if not info["crs"]:
         raise InputError(f"{path} does not say its coordinate system. Write it with one (GeoPackage keeps it).")
     _expect_field(attribute, info, path)
-    crs = CRS.from_user_input(info["crs"])
-    box = _box_in(grid, crs)
-    shapes, values = _read(path, box, attribute)
-    if crs != grid.crs:
-        from rasterio.warp import transform_geom
-        from shapely.geometry import mapping, shape
-
-        shapes = [shape(transform_geom(crs, grid.crs, mapping(one))) for one in shapes]
-    return shapes, values
+    return CRS.from_user_input(info["crs"])
 
 
 def _expect_field(attribute: str | None, info: Any, path: Path) -> None:
@@ -100,39 +131,24 @@ def _expect_field(attribute: str | None, info: Any, path: Path) -> None:
 
 
 def _info(path: Path) -> Any:
-    from pyogrio import read_info
-    from pyogrio.errors import DataSourceError
-
     try:
         return read_info(path)
     except DataSourceError as error:
         raise InputError(f"{path} cannot be read as polygons ({str(error).splitlines()[0]}).") from error
 
 
-def _read(path: Path, box: tuple[float, float, float, float], attribute: str | None) -> tuple[list[Any], list[str]]:
-    from pyogrio.raw import read
-    from shapely import from_wkb
-
-    _, _, geometries, columns = read(path, columns=[] if attribute is None else [attribute], bbox=box)
+def _read(
+    path: Path, bounds: tuple[float, float, float, float] | None, attribute: str | None
+) -> tuple[list[Any], list[str]]:
+    _, _, geometries, columns = read(path, columns=[] if attribute is None else [attribute], bbox=bounds)
     shapes = [] if geometries is None else list(from_wkb(geometries))
     values = [""] * len(shapes) if attribute is None else [str(value) for value in columns[0]]
-    kept = [(shape, value) for shape, value in zip(shapes, values, strict=True) if shape and not shape.is_empty]
-    return [shape for shape, _ in kept], [value for _, value in kept]
-
-
-def _box_in(grid: Grid, crs: Any) -> tuple[float, float, float, float]:
-    from rasterio.transform import array_bounds
-    from rasterio.warp import transform_bounds
-
-    bounds = array_bounds(grid.height, grid.width, grid.transform)
-    west, south, east, north = bounds if crs == grid.crs else transform_bounds(grid.crs, crs, *bounds, densify_pts=21)
-    return float(west), float(south), float(east), float(north)
+    kept = [(one, value) for one, value in zip(shapes, values, strict=True) if one and not one.is_empty]
+    return [one for one, _ in kept], [value for _, value in kept]
 
 
 def attributes(path: Path) -> dict[str, list[str]]:
     """Text fields of a polygon file with the values they take, where these are few enough to be classes."""
-    from pyogrio.raw import read
-
     _info(path)
     meta, _, _, columns = read(path, read_geometry=False)
     found: dict[str, list[str]] = {}
@@ -145,8 +161,6 @@ def attributes(path: Path) -> dict[str, list[str]]:
 
 def strangers(path: Path, spec: DatasetSpec) -> dict[str, int]:
     """Attribute values that are no class, with the number of polygons."""
-    from pyogrio.raw import read
-
     attribute = spec.label.attribute
     _expect_field(attribute, _info(path), path)
     if attribute is None:

@@ -105,6 +105,12 @@ def test_each_kind_of_view_gets_what_leaves_it_plausible() -> None:
     assert all(road.draw_pose(np.random.default_rng(seed)) in {Pose(), Pose(flip_columns=True)} for seed in range(20))
 
 
+@pytest.mark.parametrize("scale", [(2.0, 1.0), (0.0, 1.0), (-1.0, 1.0)])
+def test_a_scale_must_rise(scale: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="smallest and the largest magnification"):
+        Augment(scale=scale)
+
+
 def test_one_setting_leaves_the_luck_of_the_others_alone() -> None:
     flipping, all_of_it = Augment(flip_columns=True), EVERYTHING
     for seed in range(20):

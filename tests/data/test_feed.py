@@ -90,6 +90,15 @@ def test_files_with_masks_take_the_careful_path(tmp_path: Path, save: Save) -> N
     assert np.allclose(found, expected(data)[0], atol=1e-5)
 
 
+def test_envi_headers_take_the_careful_path(tmp_path: Path) -> None:
+    pixels = np.arange(2 * 5 * 6, dtype=np.int16).reshape(2, 5, 6)
+    (tmp_path / "a.dat").write_bytes(pixels.tobytes())
+    header = "ENVI\nsamples = 6\nlines = 5\nbands = 2\ndata type = 2\ninterleave = bsq\nbyte order = 0\n"
+    (tmp_path / "a.hdr").write_text(header)
+    data = dataset(tmp_path, "*.hdr", 2)
+    assert np.allclose(normalised(data, (1, 2, 3, 4))[0], (pixels[:, 1:4, 2:6] - 3.0) / 2.0)
+
+
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_what_a_file_states_about_its_scaling_is_followed(tmp_path: Path, save: Save) -> None:
     import rasterio

@@ -27,6 +27,20 @@ def test_index_in_any_type(dtype: str) -> None:
     assert decoded(codec(LAND, WATER, ignore=ignore), [0, 1, ignore], dtype) == [0, 1, ignore]
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32"])
+def test_negative_values_are_values(dtype: str) -> None:
+    absent = {"name": "absent", "stored": -1}
+    assert decoded(codec(LAND, WATER, ignored=[-1]), [-1, 0, 1], dtype) == [255, 0, 1]
+    assert decoded(codec(LAND, ClassSpec.model_validate(absent)), [-1, 0], dtype) == [1, 0]
+    with pytest.raises(InputError, match="holds -2 in"):
+        decoded(codec(LAND, WATER), [-2, 0], dtype)
+
+
+def test_an_unsigned_65535_is_not_minus_one() -> None:
+    with pytest.raises(InputError, match="holds 65535 in"):
+        decoded(codec(LAND, WATER, ignored=[-1]), [65535, 0], "uint16")
+
+
 def test_an_unknown_value_is_an_error_with_its_number() -> None:
     with pytest.raises(InputError, match=r"m\.png holds 2, 7 in 3 pixels.*label\.ignored.*label\.unknown"):
         decoded(codec(LAND, WATER), [0, 2, 7, 7, 255])

@@ -76,6 +76,21 @@ def test_whole_pixels_come_out_exactly_in_any_coordinate_system(scene: Path, eps
         assert np.array_equal(found.read_label(item, window), expected[row : row + rows, column : column + columns])
 
 
+def test_files_too_large_to_keep_give_the_same(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(4)
+    places = random.integers(0, 30, (25, 4)).tolist()
+    kinds = random.choice(["water", "road"], 25).tolist()
+    shapes = [rectangle(row, column, 1 + rows // 4, 1 + columns // 4) for row, column, rows, columns in places]
+    write_polygons(scene / "ground.gpkg", shapes, kinds, 4326)
+    found = dataset(scene)
+    item = found.items("train")[0]
+    windows = (None, (3, 4, 20, 9), (25, 30, 5, 10))
+    kept = [found.read_label(item, window) for window in windows]
+    monkeypatch.setattr("sensam.data.polygons.LARGEST_KEPT", 0)
+    for window, expected in zip(windows, kept, strict=True):
+        assert np.array_equal(found.read_label(item, window), expected)  # type: ignore[arg-type]
+
+
 def test_what_is_uncovered_unknown_or_ignored(scene: Path) -> None:
     shapes = [rectangle(0, 0, 5, 5), rectangle(10, 10, 5, 5)]
     write_polygons(scene / "ground.gpkg", shapes, ["water", "cloud"])
