@@ -16,7 +16,7 @@ from sensam.data.sample import Sample, lit, posed, read_sample, resized
 from sensam.data.windows import draw, lay_out
 from sensam.errors import InputError, SettingsError
 
-ORDER, PLACE, POSE, LIGHT, SEARCH = range(5)  # separate random numbers, so that one setting does not disturb another
+ORDER, PLACE, LIGHT, SEARCH = range(4)  # separate random numbers, so that one setting does not disturb another
 
 Fit = Literal["crop", "stretch"]
 
@@ -103,8 +103,9 @@ class TrainingStream:
 
     def _sample(self, item: Item, place: tuple[int, int, int]) -> Sample | None:
         """A window of an item, changed as its place says; None where nothing in the item can be learnt."""
-        pose = self.augment.draw_pose(self._random(POSE, *place))
-        window, shape = self._window(item, pose, self._random(PLACE, *place))
+        random = self._random(PLACE, *place)
+        pose = self.augment.draw_pose(random)
+        window, shape = self._window(item, pose, random)
         sample = resized(self._read(item, window), *shape)
         if not sample.shown_HW(self.ignore).any():
             pose = pose.enlarging()  # so that the pixel that is found is not dropped again
