@@ -79,6 +79,11 @@ class Ranks:
             self._whole = None
         self._parts = counts if self._parts is None else self._parts + counts
 
+    @property
+    def distinct_whole(self) -> int | None:
+        """How many different numbers were seen, if all were whole."""
+        return None if self._whole is None else int(np.count_nonzero(self._whole))
+
     def percentiles(self, wanted: Iterable[float]) -> list[float]:
         """Values below which the wanted parts (in percent) lie, interpolated as numpy does."""
         counts, edges = self._counted()
@@ -132,7 +137,7 @@ class BandGatherer:
 
     def __init__(self) -> None:
         self.moments = Moments()  # of physical values
-        self._ranks = Ranks()  # of stored numbers, because whole ones are counted exactly
+        self.ranks = Ranks()  # of stored numbers, because whole ones are counted exactly
         self._packing: Scaling | None = None
 
     def add(self, stored_P: NDArray[np.float32], packing: Scaling = (1.0, 0.0)) -> Moments:
@@ -146,14 +151,14 @@ class BandGatherer:
         if packing != self._packing:  # another file was packed otherwise: count in the units of the first
             first_scale, first_offset = self._packing
             stored_P = ((stored_P.astype(np.float64) * scale + offset - first_offset) / first_scale).astype(np.float32)
-        self._ranks.add(stored_P)
+        self.ranks.add(stored_P)
         return moments
 
     def percentiles(self, wanted: Iterable[float]) -> list[float]:
         """Physical values below which the wanted parts (in percent) lie."""
         scale, offset = self._packing or (1.0, 0.0)
         parts = wanted if scale > 0 else [100 - part for part in wanted]
-        return [value * scale + offset for value in self._ranks.percentiles(parts)]
+        return [value * scale + offset for value in self.ranks.percentiles(parts)]
 
     def summary(self) -> BandStatistics | None:
         """What goes into dataset.yaml; None where no valid pixel was seen."""

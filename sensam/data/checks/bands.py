@@ -21,7 +21,7 @@ class BandWatch:
 
     gatherer: BandGatherer = field(default_factory=BandGatherer)
     splits: dict[str, Moments] = field(default_factory=dict)
-    values: set[float] = field(default_factory=set)  # stored numbers; one more than MOST_DISTINCT stands for many
+    fractions: set[float] = field(default_factory=set)  # stored numbers, if not all are whole, until there are many
     pairs: int = 0  # of valid neighbours in a row
     equal_pairs: int = 0
 
@@ -30,8 +30,8 @@ class BandWatch:
         stored_P = stored_HW[valid_HW]
         moments = self.gatherer.add(stored_P, packing)
         self.splits.setdefault(split, Moments()).merge(moments)
-        if len(self.values) <= MOST_DISTINCT:
-            self.values.update(np.unique(stored_P)[: MOST_DISTINCT + 1].tolist())
+        if self.gatherer.ranks.distinct_whole is None and len(self.fractions) <= MOST_DISTINCT:
+            self.fractions.update(np.unique(stored_P)[: MOST_DISTINCT + 1].tolist())
         both_HW = valid_HW[:, 1:] & valid_HW[:, :-1]
         self.pairs += int(both_HW.sum())
         self.equal_pairs += int((both_HW & (stored_HW[:, 1:] == stored_HW[:, :-1])).sum())
@@ -39,8 +39,9 @@ class BandWatch:
 
     @property
     def distinct(self) -> int:
-        """How many different numbers there are; MOST_DISTINCT + 1 or more for many."""
-        return len(self.values)
+        """How many different numbers there are; fractions are counted only until there are many."""
+        whole = self.gatherer.ranks.distinct_whole
+        return len(self.fractions) if whole is None else whole
 
     @property
     def evenness(self) -> float:

@@ -6,16 +6,46 @@ import numpy as np
 import torch
 from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
+from PIL import Image as Picture
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from sensam.sam.framing import PHOTO_MEAN, PHOTO_STD
 from sensam.sam.nano.scenes import NanoScene, make_scene
 
-# The first lessons are small pictures, four times as many for the same work: what a surface and an edge are is learnt
-# there. Later ones are mostly of the trained size, sometimes of others, so that nano serves any size.
-_SMALL = {(64, 64): 0.7, (96, 64): 0.1, (64, 96): 0.1, (96, 96): 0.1}
-_LARGE = {(128, 128): 0.6, (96, 96): 0.1, (128, 192): 0.07, (192, 128): 0.07, (160, 160): 0.08, (192, 192): 0.08}
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Lessons from step `start` on: how often a scene is drawn at one size and shown at another, and used again."""
+
+    start: int
+    chances: dict[tuple[Size, Size], float]
+    uses: int = 1  # of each scene, all but the first transformed: drawing may cost more than learning from it
+
+
+def curriculum(middle: int, late: int) -> tuple[Course, ...]:
+    """Small pictures first, many a step: what a surface and an edge are is learnt there. Then ever finer ones.
+
+    Late lessons show most scenes enlarged, as SAM's own resizing does, so that a region has tokens of its own.
+    """
+    small, medium, large = (64, 64), (128, 128), (192, 192)
+    return (
+        Course(0, {(small, small): 0.8, ((96, 64), (96, 64)): 0.1, ((64, 96), (64, 96)): 0.1}, uses=4),
+        Course(middle, {(medium, medium): 0.6, ((96, 96), medium): 0.2, ((96, 128), (96, 128)): 0.2}, uses=2),
+        Course(
+            late,
+            {
+                (medium, large): 0.5,
+                (large, large): 0.15,
+                (medium, medium): 0.1,
+                ((128, 192), (128, 192)): 0.1,
+                ((192, 128), (192, 128)): 0.1,
+                (medium, (256, 256)): 0.05,
+            },
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +62,24 @@ class Lesson:
 class Lessons(Dataset[Lesson]):
     """Lesson `step` as a pure function of (seed, step), so that a resumed run sees what it would have seen."""
 
-    def __init__(self, seed: int, batch: int, regions: int, small_steps: int, steps: int) -> None:
-        self.seed, self.batch, self.regions, self.small_steps, self.steps = seed, batch, regions, small_steps, steps
+    def __init__(self, seed: int, batch: int, regions: int, courses: tuple[Course, ...], steps: int) -> None:
+        self.seed, self.batch, self.regions, self.courses, self.steps = seed, batch, regions, courses, steps
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, step: int) -> Lesson:
         rng = default_rng((self.seed, step))
-        chances = _SMALL if step < self.small_steps else _LARGE
-        size = list(chances)[rng.choice(len(chances), p=list(chances.values()))]
-        count = max(1, round(self.batch * 128 * 128 / (size[0] * size[1])))
+        course = max((one for one in self.courses if one.start <= step), key=lambda one: one.start)
+        drawn, shown = list(course.chances)[rng.choice(len(course.chances), p=list(course.chances.values()))]
+        count = max(1, round(self.batch * 128 * 128 / (shown[0] * shown[1])))
         images, targets, clicks, boxes, parts = [], [], [], [], []
         for row in range(count):
-            # Drawing a scene costs as much as learning from it: each is used twice, the second time transformed.
-            scene = make_scene(self.seed, step * 4 * self.batch + row // 2, size)
-            if row % 2:
+            scene = make_scene(self.seed, step * 4 * self.batch + row // course.uses, drawn)
+            if row % course.uses:
                 scene = transform(rng, scene)
+            if drawn != shown:
+                scene = enlarge(scene, shown)
             area = scene.regions_NHW.sum((1, 2))
             chance = area**0.3 / (area**0.3).sum()
             for pick in rng.choice(len(area), self.regions, p=chance):
@@ -78,6 +109,15 @@ def transform(rng: Generator, scene: NanoScene) -> NanoScene:
         np.ascontiguousarray(scene.regions_NHW[:, rows, columns]),
         np.ascontiguousarray(scene.parts_HW[rows, columns]),
     )
+
+
+def enlarge(scene: NanoScene, size: Size) -> NanoScene:
+    """The scene at another size: pixels bilinear, regions by the nearest pixel."""
+    image = np.asarray(Picture.fromarray(scene.image_HW3).resize(size[::-1], Picture.Resampling.BILINEAR))
+    (H, W), (h, w) = scene.parts_HW.shape, size
+    rows, columns = (np.arange(h) * 2 + 1) * H // (2 * h), (np.arange(w) * 2 + 1) * W // (2 * w)
+    at = np.ix_(rows, columns)
+    return NanoScene(image, scene.regions_NHW[:, at[0], at[1]], scene.parts_HW[at])
 
 
 def standardise(image_BHW3: NDArray[np.uint8]) -> Tensor:

@@ -15,7 +15,7 @@ from transformers.models.sam.modeling_sam import SamAttention
 
 from sensam.errors import InputError
 from sensam.sam.model import Sam, build_sam
-from sensam.sam.nano.lessons import Lesson, Lessons
+from sensam.sam.nano.lessons import Lesson, Lessons, curriculum
 from sensam.sam.nano.objective import ask_and_grade
 
 Report = Callable[[dict[str, float]], None]
@@ -25,13 +25,14 @@ Report = Callable[[dict[str, float]], None]
 class Recipe:
     """All that decides the weights. The rate warms up, stays, and falls to zero over the last part of the run."""
 
-    steps: int = 5400
-    small_steps: int = 2000  # of these on small pictures, at the start
+    steps: int = 10_000
+    middle: int = 2000  # from this step on pictures are larger than the small ones at the start
+    late: int = 6000  # and from this one on larger again
     batch: int = 16  # images of 128 x 128 a step, or as many pixels at another size
     regions: int = 4  # asked in each image
     rate: float = 1e-3
     warm_up: int = 200
-    fall: float = 0.35  # share of the run over which the rate falls
+    fall: float = 0.8  # share of the run over which the rate falls
     weight_decay: float = 0.05
     clip: float = 1.0
     seed: int = 0
@@ -78,7 +79,7 @@ def train(recipe: Recipe, folder: Path, *, save_every: int = 200, report: Report
 
 
 def _lessons(recipe: Recipe, start: int) -> Iterator[Lesson]:
-    dataset = Lessons(recipe.seed, recipe.batch, recipe.regions, recipe.small_steps, recipe.steps)
+    dataset = Lessons(recipe.seed, recipe.batch, recipe.regions, curriculum(recipe.middle, recipe.late), recipe.steps)
     workers = min(4, max(1, (os.cpu_count() or 2) // 2))
     order = range(start, recipe.steps)
     return iter(DataLoader(dataset, batch_size=None, sampler=order, num_workers=workers, prefetch_factor=4))
@@ -141,9 +142,8 @@ def _resume(folder: Path, recipe: Recipe, sam: Sam, optimisers: list[Optimizer])
     state = torch.load(path, weights_only=True)
     theirs, ours = state["recipe"], asdict(recipe)
     # What both recipes still have ahead of them may differ: where pictures become large, where the rate falls.
-    ahead = set()
-    if state["step"] <= min(theirs["small_steps"], recipe.small_steps):
-        ahead.add("small_steps")
+    ahead: set[str] = set()
+    ahead |= {turn for turn in ("middle", "late") if state["step"] <= min(theirs[turn], ours[turn])}
     if state["step"] <= (1 - max(theirs["fall"], recipe.fall)) * min(theirs["steps"], recipe.steps):
         ahead |= {"steps", "fall"}
     differing = [key for key in ours if ours[key] != theirs[key] and key not in ahead]

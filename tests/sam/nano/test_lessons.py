@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from sensam.sam.nano.lessons import Lessons, click_inside, loose_box, standardise, transform
+from sensam.sam.nano.lessons import Lessons, click_inside, curriculum, enlarge, loose_box, standardise, transform
 from sensam.sam.nano.scenes import make_scene
 
 
 @pytest.fixture
 def lessons() -> Lessons:
-    return Lessons(seed=0, batch=1, regions=3, small_steps=2, steps=4)
+    return Lessons(seed=0, batch=1, regions=3, courses=curriculum(2, 4), steps=4)
 
 
 def test_a_lesson_depends_on_seed_and_step_alone(lessons: Lessons) -> None:
@@ -23,7 +23,7 @@ def test_a_lesson_depends_on_seed_and_step_alone(lessons: Lessons) -> None:
 
 
 def test_work_per_step_stays_the_same_whatever_the_size() -> None:
-    lessons = Lessons(seed=0, batch=4, regions=1, small_steps=6, steps=12)
+    lessons = Lessons(seed=0, batch=4, regions=1, courses=curriculum(4, 8), steps=12)
     pixels = [lessons[step].image_B3HW[:, 0].numel() for step in range(12)]
     assert max(pixels) <= 1.5 * min(pixels)
 
@@ -65,6 +65,23 @@ def test_a_transformed_scene_keeps_its_labels_on_its_pixels() -> None:
         original = np.sort(scene.image_HW3[::a, ::b].astype(int), -1)
         negative = np.sort(255 - scene.image_HW3[::a, ::b].astype(int), -1)
         assert (bands == original).all() or (bands == negative).all()
+
+
+def test_an_enlarged_scene_has_its_regions_where_its_pixels_are() -> None:
+    scene = make_scene(0, 0, (32, 48))
+    larger = enlarge(scene, (64, 96))
+    assert larger.image_HW3.shape == (64, 96, 3)
+    np.testing.assert_array_equal(larger.parts_HW, np.kron(scene.parts_HW, np.ones((2, 2), np.int16)))
+    np.testing.assert_array_equal(larger.regions_NHW[:, ::2, 1::2], scene.regions_NHW)
+
+
+def test_courses_follow_each_other_and_each_is_a_distribution() -> None:
+    courses = curriculum(10, 30)
+    assert [course.start for course in courses] == [0, 10, 30]
+    assert [sum(course.chances.values()) for course in courses] == pytest.approx([1, 1, 1])
+    lessons = Lessons(seed=0, batch=1, regions=1, courses=curriculum(1, 2), steps=3)
+    assert max(lessons[0].image_B3HW.shape[2:]) < 128
+    assert max(lessons[2].image_B3HW.shape[2:]) >= 128
 
 
 def test_standardising_is_sams() -> None:

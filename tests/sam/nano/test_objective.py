@@ -3,7 +3,7 @@
 import torch
 
 from sensam.sam.model import build_sam
-from sensam.sam.nano.lessons import Lessons
+from sensam.sam.nano.lessons import Lessons, curriculum
 from sensam.sam.nano.objective import _correct, ask_and_grade, grade, grouping_loss
 from sensam.types import Prompts
 
@@ -78,11 +78,12 @@ def test_the_second_click_falls_on_an_error_and_says_what_is_right() -> None:
 def test_every_kind_of_question_reaches_every_part_of_sam() -> None:
     torch.manual_seed(0)
     sam = build_sam("nano")
-    lesson = Lessons(seed=0, batch=1, regions=2, small_steps=1, steps=1)[0]
+    lesson = Lessons(seed=0, batch=1, regions=4, courses=curriculum(1, 1), steps=1)[0]
     kinds = set()
-    for seed in range(12):
+    for seed in range(6):
         loss, grades = ask_and_grade(sam, lesson, seed)
         loss.backward()
+        assert {"click_iou", "box_iou"} < set(grades), "every step asks by click and by box"
         kinds |= set(grades)
     assert kinds == {"loss", "grouping", "click_iou", "box_iou", "single_iou", "corrected_iou"}
     untouched = [name for name, p in sam.named_parameters() if p.requires_grad and p.grad is None]

@@ -11,7 +11,7 @@ from sensam.sam.nano import training
 from sensam.sam.nano.training import Recipe, build_optimisers, train
 
 needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="teaching nano needs torch 2.9")
-TINY = Recipe(steps=4, small_steps=4, batch=1, regions=1, warm_up=2, fall=0.25)
+TINY = Recipe(steps=4, middle=4, late=4, batch=1, regions=1, warm_up=2, fall=0.25)
 
 
 class Killed(Exception):

@@ -1,0 +1,31 @@
+"""The published systems, one file each, and how a user's own joins them."""
+
+from collections.abc import Mapping
+from importlib import import_module
+
+from sensam.errors import SettingsError, unknown
+from sensam.methods.base import Method
+
+__all__ = ["METHODS", "Method", "find_method"]
+
+METHODS: Mapping[str, str] = {}
+
+
+def find_method(name: str) -> type[Method]:
+    """The class of a method by its name in METHODS, or by `module:Class` for one of your own."""
+    if name in METHODS:
+        home = METHODS[name]
+    elif ":" in name:
+        home = name
+    else:
+        raise unknown("method", name, METHODS)
+    module, _, attribute = home.partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as fault:
+        raise SettingsError(
+            f"Method {name!r} cannot be imported ({fault}). Give module:Class, with the module on Python's path."
+        ) from fault
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise SettingsError(f"{name!r} is no method: {attribute} must be a subclass of sensam.methods.base.Method.")
+    return found

@@ -1,0 +1,116 @@
+"""What a method is: one published way of adapting SAM, as parts that learn in stages."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from sensam.errors import SettingsError
+from sensam.nn.surgery import settle
+from sensam.sam.model import Sam
+from sensam.sensors import Sensor
+from sensam.types import Batch
+
+Protocol = Literal["strict", "paper"]
+Judged = Literal["classes", "clicks", "loss"]
+
+
+class MethodConfig(BaseModel):
+    """The settings of a method; each method adds its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    protocol: Protocol = "strict"  # correct, or as the authors ran it where that changes numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a method is built for: a sensor's bands, the classes to tell apart, and the SAM that it starts from."""
+
+    sensor: Sensor
+    classes: tuple[str, ...]
+    sam: Sam  # never changed: a method copies what it adapts, and keeps as teacher what it does not
+    size: int  # pixels on a side of a training window
+    ignore: int = 255
+    seed: int = 0
+
+    @property
+    def bands(self) -> int:
+        """How many planes an image of the sensor has."""
+        return len(self.sensor.bands)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where in a run a batch stands. Whatever a loss draws at random is a function of it, so that runs resume."""
+
+    seed: int
+    epoch: int
+    step: int  # of the stage, counted over its epochs
+    places: range  # which samples of the epoch the rows of the batch are, over all processes together
+
+    def generator(self, purpose: int, place: int | None = None) -> torch.Generator:
+        """Random numbers of one purpose: for the whole step, or for one sample whatever batch it comes in."""
+        at = (1, self.step) if place is None else (2, self.epoch, place)
+        key = 0
+        for part in (self.seed, purpose, *at):
+            key = (key * 1_000_003 + part + 1) % (2**63 - 1)
+        return torch.Generator().manual_seed(key)
+
+
+Losses = Mapping[str, Tensor]  # "loss" is minimised; every entry is logged
+Loss = Callable[[Batch, Moment], Losses]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One period of learning: what moves and how fast, by which loss, from labels or not."""
+
+    name: str
+    loss: Loss
+    learns: Mapping[
+        str, float
+    ]  # pattern over parameter names (fnmatch; the first that fits counts) -> factor on the rate
+    needs_labels: bool = True
+    judged_by: Judged = "classes"  # what validation measures: class maps, clicks, or the stage's own loss
+    settings: Mapping[str, Any] = field(default_factory=dict)  # what its paper trains with, where it differs from ours
+    discards: tuple[str, ...] = ()  # children of the method that have done their work when the stage ends
+    begin: Callable[[], None] | None = None  # called once before the first step, and not again after a resume
+
+
+class Method(nn.Module):
+    """A way of adapting SAM. Subclassed once, never again: what differs is parts, and parts live in `nn`.
+
+    Freezing, optimiser groups, checkpoints and reports all follow from `stages`. Children that no stage trains are the
+    base: they are rebuilt from the SAM when a model is loaded, never saved.
+    """
+
+    paper: ClassVar[str]
+    Config: ClassVar[type[MethodConfig]]
+
+    def __init__(self, task: Task, config: MethodConfig) -> None:
+        super().__init__()
+        self.task, self.config = task, config
+
+    @property
+    @abstractmethod
+    def stages(self) -> tuple[Stage, ...]:
+        """The periods of learning, in order."""
+
+    def forward(self, image_BCHW: Tensor) -> Tensor:  # noqa: ARG002 - what every other method takes
+        """Logits B x K x H x W at the size of the input."""
+        raise SettingsError(f"{type(self).__name__} answers clicks, not class maps: use it with a Predictor.")
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for what learns; what a stage froze stays in eval mode."""
+        super().train(mode)
+        settle(self)
+        return self
+
+    def promptable(self) -> Sam | None:
+        """The adapted SAM for a Predictor, where the method answers clicks and boxes."""
+        return None

@@ -1,0 +1,1 @@
+"""Parts that know neither SAM nor data: stems, adapters, heads, losses, and the surgery that fits them in."""
