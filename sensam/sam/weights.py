@@ -76,6 +76,8 @@ def save_sam(sam: Sam, folder: str | Path, *, half: bool = False) -> None:
             unfinished = Path(name)
             save_file(weights, unfinished / "model.safetensors", metadata={"format": "pt"})
             (unfinished / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+            # safetensors lets only the owner read; the user's own habit is what an ordinary file gets.
+            (unfinished / "model.safetensors").chmod((unfinished / "config.json").stat().st_mode)
             for file in ("model.safetensors", "config.json"):
                 (unfinished / file).replace(folder / file)
     except OSError as error:

@@ -281,6 +281,13 @@ def test_saving_is_all_or_nothing(make_sam: MakeSam, tmp_path: Path, monkeypatch
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
+def test_others_may_read_a_saved_sam_as_any_file(make_sam: MakeSam, tmp_path: Path) -> None:
+    (tmp_path / "ordinary").write_text("")
+    save_sam(make_sam(), tmp_path / "sam")
+    modes = {(tmp_path / name).stat().st_mode for name in ("ordinary", "sam/config.json", "sam/model.safetensors")}
+    assert len(modes) == 1
+
+
 def test_saving_where_a_file_is(make_sam: MakeSam, tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
     with pytest.raises(WeightsError, match="taken cannot be written"):
