@@ -5,6 +5,7 @@ import sys
 import typer
 
 from sensam.cli.check import check
+from sensam.cli.claims import claims
 from sensam.cli.demo import demo
 from sensam.cli.scenes import scenes
 from sensam.cli.sensors import sensors
@@ -43,6 +44,7 @@ app.command()(stats)
 app.command()(scenes)
 app.command()(demo)
 app.command()(sensors)
+app.command()(claims)
 app.add_typer(teacher, name="teacher", no_args_is_help=True)
 
 
