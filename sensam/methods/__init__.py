@@ -8,7 +8,9 @@ from sensam.methods.base import Method
 
 __all__ = ["METHODS", "Method", "find_method"]
 
-METHODS: Mapping[str, str] = {}
+METHODS: Mapping[str, str] = {
+    "scratch": "sensam.methods.scratch:Scratch",
+}
 
 
 def find_method(name: str) -> type[Method]:
