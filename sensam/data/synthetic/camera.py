@@ -84,6 +84,13 @@ class Pinhole:
         ray /= np.sqrt((ray * ray).sum(axis=2, keepdims=True))
         return np.ascontiguousarray(np.moveaxis(self._to_world(ray), 2, 0))
 
+    def project(self, rays_3HW: Field) -> tuple[Field, Field]:
+        """Row and column of directions, (0, 0) the middle of the first pixel; NaN behind the camera."""
+        along, left, up = np.moveaxis(self._to_camera(np.moveaxis(rays_3HW, 0, -1)), -1, 0)
+        along = np.where(along > 0, along, np.nan)
+        row, column = self.size[0] / 2 - self.focal_px * up / along, self.size[1] / 2 - self.focal_px * left / along
+        return np.asarray(row - 0.5, np.float32), np.asarray(column - 0.5, np.float32)
+
     def windows(self, placement: Placement) -> Windows:
         """Windows of boxes, their edges cut at the near plane."""
         corners = self._to_camera(placement.corners() - np.asarray(self.position, np.float32))
@@ -141,6 +148,13 @@ class Equirectangular:
         ray = np.empty((3, rows, columns), np.float32)
         ray[0], ray[1], ray[2] = flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)[:, None]
         return ray
+
+    def project(self, rays_3HW: Field) -> tuple[Field, Field]:
+        """Row and column of directions, (0, 0) the middle of the first pixel; rows outside the belt are outside."""
+        rows, columns = self.size
+        turn = np.mod(self.yaw + np.pi - np.arctan2(rays_3HW[1], rays_3HW[0]), 2 * np.pi)
+        row = rows / 2 - np.arcsin(np.clip(rays_3HW[2], -1, 1)) * rows / self.vertical_fov
+        return np.asarray(row - 0.5, np.float32), np.asarray(turn * columns / (2 * np.pi) - 0.5, np.float32)
 
     def windows(self, placement: Placement) -> Windows:
         """Windows of boxes; columns run past an edge where a box lies across the seam."""
