@@ -1,10 +1,13 @@
 """Self-attention over a grid of tokens, whole or in windows, with SAM's parameter names."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from sensam.sam.anatomy import Anatomy
 from sensam.sam.attention import Attend, attend_auto
+from sensam.sam.attention.beside import MoreKeys, attend_beside
 from sensam.sam.derived import Derived
 from sensam.sam.linear import Linear
 from sensam.sam.piecewise import by_rows
@@ -29,22 +32,25 @@ class SelfAttention(nn.Module):
         self.rel_pos_w = nn.Parameter(torch.zeros(2 * side - 1, head_width))
         self.row_offsets, self.column_offsets = Derived(offsets), Derived(offsets)
 
-    def forward(self, x_BhwD: Tensor) -> Tensor:
-        return by_rows(self._in_windows, x_BhwD, self.window) if self.window else self._in_windows(x_BhwD)
+    def forward(self, x_BhwD: Tensor, more: MoreKeys | None = None) -> Tensor:
+        """Every window may also attend to `more`: keys and values that have no place in the grid."""
+        attend = self.attend if more is None else partial(attend_beside, self.attend, more)
+        in_windows = partial(self._in_windows, attend=attend)
+        return by_rows(in_windows, x_BhwD, self.window) if self.window else in_windows(x_BhwD)
 
-    def _in_windows(self, x_BhwD: Tensor) -> Tensor:
+    def _in_windows(self, x_BhwD: Tensor, attend: Attend) -> Tensor:
         """Whole windows, and those cut by the right or lower edge, each kind at once."""
         h, w = x_BhwD.shape[1:3]
         sides = (self.window or h, self.window or w)
         qkv = self.qkv(x_BhwD).unflatten(-1, (3, self.heads, -1))
         strips = []
         for rows in spans(h, sides[0]):
-            kinds = [self._attend(qkv[:, rows, columns], sides) for columns in spans(w, sides[1])]
+            kinds = [self._attend(qkv[:, rows, columns], sides, attend) for columns in spans(w, sides[1])]
             strips.append(torch.cat(kinds, 2))
         out: Tensor = self.proj(torch.cat(strips, 1))
         return out
 
-    def _attend(self, qkv: Tensor, sides: tuple[int, int]) -> Tensor:
+    def _attend(self, qkv: Tensor, sides: tuple[int, int], attend: Attend) -> Tensor:
         """B x h x w x D from B x h x w x 3 x R x d; h and w are multiples of the window's sides, or shorter."""
         B, h, w = qkv.shape[:3]
         real_h, real_w = min(h, sides[0]), min(w, sides[1])
@@ -57,7 +63,7 @@ class SelfAttention(nn.Module):
         column_offsets = self.column_offsets(self.rel_pos_w, sides[1])[:real_w].to(query.dtype)
         rows = torch.einsum("nryxd,ykd->nryxk", query, row_offsets)
         columns = torch.einsum("nryxd,xkd->nryxk", query, column_offsets)
-        out = self.attend(*(part.flatten(2, 3) for part in (query, key, value, rows, columns)))
+        out = attend(*(part.flatten(2, 3) for part in (query, key, value, rows, columns)))
         out = out.unflatten(0, (B, h // real_h, w // real_w)).unflatten(4, (real_h, real_w))
         return out.permute(0, 1, 4, 2, 5, 3, 6).reshape(B, h, w, -1)
 
