@@ -9,7 +9,9 @@ from sensam.methods.base import Method
 __all__ = ["METHODS", "Method", "find_method"]
 
 METHODS: Mapping[str, str] = {
+    "cwsam": "sensam.methods.cwsam:Cwsam",
     "scratch": "sensam.methods.scratch:Scratch",
+    "simmat": "sensam.methods.simmat:SimMat",
 }
 
 
