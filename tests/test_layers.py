@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "sensam"
 
 # A module may import from its own row's name and from any row above. Names in one row do not import each other.
 ROWS = (
-    ("version", "errors", "types"),
+    ("version", "errors", "complaints", "types"),
     ("config", "sensors", "radiometry"),
     ("sam", "nn", "data"),
     ("methods",),
@@ -19,7 +19,7 @@ ROWS = (
     ("web",),
     ("cli",),
 )
-FRIENDS = {"types": {"errors"}, "sensors": {"radiometry"}, "radiometry": {"sensors"}}
+FRIENDS = {"types": {"errors"}, "complaints": {"errors"}, "sensors": {"radiometry"}, "radiometry": {"sensors"}}
 LEVEL = {name: level for level, row in enumerate(ROWS) for name in row}
 
 

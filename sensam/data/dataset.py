@@ -1,6 +1,8 @@
 """A data set: which samples there are, and the pixels and labels of any window of any of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 from sensam.data.discovery import discover
@@ -97,6 +99,18 @@ class Dataset:
             item.mask, self.spec.masks, self.spec.label, size=self.info(item).size, window=within
         )
         return self.codec.decode(stored_CHW, where=str(item.mask), nodata=nodata)
+
+    def with_items(self, split: str, items: Sequence[Item]) -> "Dataset":
+        """The same data set with only these samples in a split."""
+        changed = copy(self)
+        changed.pairing = replace(self.pairing, items={**self.splits, split: tuple(items)})
+        return changed
+
+    def with_sensor(self, sensor: Sensor) -> "Dataset":
+        """The same files and bands, with other statistics."""
+        changed = copy(self)
+        changed.sensor = sensor
+        return changed
 
     def within(self, item: Item, window: Window | None) -> Window | None:
         """A window of the whole scene, from one of the sample's part of it."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from sensam.data.complaints import explain
+from sensam.complaints import explain
 from sensam.errors import InputError, SettingsError
 from sensam.sensors import Sensor, load_sensor
 

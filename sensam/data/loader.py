@@ -145,7 +145,12 @@ class Loader:
         )
 
     def __len__(self) -> int:
-        return len(self._order.steps)
+        return len(self.places)
+
+    @property
+    def places(self) -> Sequence[range]:
+        """Which samples of an epoch this process takes in each step."""
+        return self._order.steps
 
     def __iter__(self) -> Iterator[Batch]:
         return self.epoch(self.stream.epoch)

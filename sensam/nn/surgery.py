@@ -1,9 +1,9 @@
 """Which parameters of a module move: chosen by patterns over their names, everything else frozen and in eval mode."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 
-from torch import nn
+from torch import Tensor, nn
 
 from sensam.errors import SettingsError
 
@@ -40,9 +40,50 @@ def freeze_all_but(module: nn.Module, rates: Mapping[str, float]) -> dict[str, f
 
 def settle(module: nn.Module) -> None:
     """Put every part in which nothing learns into eval mode, so that its batch norms and dropouts rest as well."""
-    parameters = list(module.parameters())
-    if parameters and not any(parameter.requires_grad for parameter in parameters):
-        module.eval()
-        return
+    if _rests(module):
+        module.training = False  # not by eval(), which a method answers by settling itself
     for child in module.children():
-        settle(child)
+        if _rests(child):
+            child.eval()
+        else:
+            settle(child)
+
+
+def _rests(module: nn.Module) -> bool:
+    parameters = list(module.parameters())
+    return bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
+
+
+def holdings(module: nn.Module, trained: Collection[str]) -> dict[str, Tensor]:
+    """What training changes, by name: the trained parameters that are there, and the buffers that move with them.
+
+    A buffer moves unless it lies in a part that `settle` puts to rest: one with parameters of which none is trained.
+    """
+    held: dict[str, Tensor] = {name: tensor for name, tensor in module.named_parameters() if name in trained}
+    moving = {prefix for name in held for prefix in _prefixes(name)}
+    resting = {
+        prefix
+        for name, _ in module.named_parameters()
+        for prefix in _prefixes(name)
+        if prefix not in moving  # an owner of parameters, and none of them is trained
+    }
+    persistent = module.state_dict(keep_vars=True)
+    for name, buffer in module.named_buffers():
+        if held and name in persistent and not resting.intersection(_prefixes(name)):
+            held[name] = buffer
+    return held
+
+
+def _prefixes(name: str) -> list[str]:
+    """The modules that a tensor lies in: `a.b.weight` in `a.b` and `a`."""
+    parts = name.split(".")[:-1]
+    return [".".join(parts[: end + 1]) for end in range(len(parts))]
+
+
+def remove(module: nn.Module, child: str) -> None:
+    """Take a child out of a module, by its dotted name."""
+    parent, _, name = child.rpartition(".")
+    owner = module.get_submodule(parent)
+    if name not in owner._modules:
+        raise SettingsError(f"{type(module).__name__} has no part named {child!r} to discard.")
+    delattr(owner, name)

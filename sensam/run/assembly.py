@@ -1,0 +1,155 @@
+"""The parts of a run from their names: data with statistics, the SAM to start from, the method and its stages."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from sensam.complaints import explain
+from sensam.config import TrainSettings
+from sensam.data.augment import Augment
+from sensam.data.dataset import Dataset
+from sensam.data.loader import Loader
+from sensam.data.measure import measure
+from sensam.data.pairing import Item
+from sensam.data.stream import EvaluationStream, TrainingStream
+from sensam.errors import SettingsError
+from sensam.methods import find_method
+from sensam.methods.base import Method, MethodConfig, Stage, Task
+from sensam.nn.surgery import choose, remove
+from sensam.radiometry import RadiometryContract, check
+from sensam.sensors import Sensor
+
+
+def with_statistics(dataset: Dataset, split: str) -> Dataset:
+    """The data set with a mean and deviation for every band, measured on the split where it has none."""
+    if all(band.mean is not None for band in dataset.sensor.bands):
+        return dataset
+    found = measure(dataset, split)
+    pairs = [found[band.name] for band in dataset.sensor.bands]
+    sensor = dataset.sensor.with_statistics([each.mean for each in pairs], [each.std or 1.0 for each in pairs])
+    return dataset.with_sensor(sensor)
+
+
+def fit_dataset(dataset: Dataset, sensor: Sensor) -> Dataset:
+    """The data set as a model of this sensor must see it: its bands in its order, its statistics, nothing else new."""
+    means = {band.name: (band.mean, band.std) for band in sensor.bands}
+    whole = Dataset(dataset.spec.model_copy(update={"bands": None}))
+    theirs = [
+        band.model_copy(update=dict(zip(("mean", "std"), means.get(band.name, (band.mean, band.std)), strict=True)))
+        for band in whole.sensor.bands
+    ]
+    other = whole.sensor.model_copy(update={"bands": tuple(theirs)})
+    bands = check(RadiometryContract(sensor), other).bands
+    chosen = Dataset(dataset.spec.model_copy(update={"bands": bands}))
+    chosen.pairing = dataset.pairing
+    return chosen.with_sensor(other.select(bands))
+
+
+def build_method(name: str, task: Task, settings: Mapping[str, Any] | MethodConfig | None = None) -> Method:
+    """A method for a task. The same seed draws the same weights, and no other random numbers are disturbed."""
+    kind = find_method(name)
+    if isinstance(settings, MethodConfig):
+        config = settings
+    else:
+        try:
+            config = kind.Config.model_validate(dict(settings or {}))
+        except ValidationError as error:
+            raise explain(error, kind.Config, f"settings of {name}") from error
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(task.seed)
+        return kind(task, config)
+
+
+def learned_by(method: Method, stages: Sequence[Stage]) -> dict[str, frozenset[str]]:
+    """Names of the parameters that each stage trains; found before any stage discards a part."""
+    names = [name for name, _ in method.named_parameters()]
+    return {
+        stage.name: frozenset(name for name, factor in choose(names, stage.learns).items() if factor > 0)
+        for stage in stages
+    }
+
+
+def discard(method: Method, stage: Stage) -> None:
+    """Take out what has done its work when a stage ends."""
+    for child in stage.discards:
+        remove(method, child)
+
+
+def share_labels(dataset: Dataset, split: str, share: float, seed: int) -> Dataset:
+    """The data set with a part of a split, dealt by a hash of the keys: smaller parts lie within larger ones."""
+    if share == 1:
+        return dataset
+    items = dataset.labelled(split)
+    kept = set(sorted(items, key=lambda item: _lot(item, seed))[: max(1, round(share * len(items)))])
+    return dataset.with_items(split, [item for item in items if item in kept])
+
+
+def _lot(item: Item, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed} {item.key}".encode()).digest()
+
+
+def training_loader(
+    dataset: Dataset,
+    stage: Stage,
+    settings: TrainSettings,
+    *,
+    seed: int,
+    rank: int = 0,
+    world: int = 1,
+    device: torch.device | str = "cpu",
+) -> Loader:
+    """Random windows of the training split, dealt to the processes."""
+    if stage.needs_labels:
+        dataset = share_labels(dataset, settings.split, settings.label_share, seed)
+    stream = TrainingStream(
+        dataset,
+        settings.split,
+        size=settings.size,
+        seed=seed,
+        augment=_augment(settings.augment),
+        labels=stage.needs_labels,
+        length=settings.length,
+        fit=settings.fit,
+    )
+    return Loader(stream, batch_size=settings.batch, workers=settings.workers, rank=rank, world=world, device=device)
+
+
+def validation_loader(
+    dataset: Dataset,
+    stage: Stage,
+    settings: TrainSettings,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    device: torch.device | str = "cpu",
+) -> Loader | None:
+    """Every pixel of the validation split once; None where the data set has no such split."""
+    if settings.val_split not in dataset.splits or not settings.validations:
+        return None
+    labels = stage.needs_labels or stage.judged_by != "loss"
+    stream = EvaluationStream(dataset, settings.val_split, size=settings.size, labels=labels, fit=settings.fit)
+    world = min(world, len(stream))
+    rank = rank if rank < world else 0
+    return Loader(stream, batch_size=settings.batch, workers=settings.workers, rank=rank, world=world, device=device)
+
+
+def _augment(values: Mapping[str, Any] | None) -> Augment | None:
+    if values is None:
+        return None
+    try:
+        return Augment.model_validate(dict(values))
+    except ValidationError as error:
+        raise explain(error, Augment, "augment") from error
+
+
+def check_classes(dataset: Dataset, stages: Sequence[Stage]) -> None:
+    """A stage that learns from labels needs classes."""
+    needing = [stage.name for stage in stages if stage.needs_labels]
+    if needing and not dataset.classes:
+        raise SettingsError(
+            f"Stage {needing[0]} learns from labels, and {dataset.name} has no classes. Name masks and classes in its "
+            "dataset.yaml, or stop before that stage with --set stop_after=..."
+        )

@@ -1,0 +1,181 @@
+"""A trained model: saved as what was trained and what it sits on, loaded strictly, used on images."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sensam.data.raster import Raster
+from sensam.data.readers import describe, read_image
+from sensam.errors import WeightsError
+from sensam.infer.pixels import read_pixels
+from sensam.infer.segmenter import Segmenter
+from sensam.methods.base import Method, Task
+from sensam.nn.surgery import holdings
+from sensam.radiometry import match
+from sensam.run.assembly import build_method, discard, learned_by
+from sensam.sam.anatomy import Anatomy
+from sensam.sam.model import Sam
+from sensam.sam.weights import load_sam
+from sensam.sensors import Sensor
+from sensam.train.folder import describe_difference, read_model, write_model
+from sensam.version import __version__
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained method with everything that belongs to it."""
+
+    method: Method
+    segmenter: Segmenter
+    config: Mapping[str, Any]  # what config.json holds
+
+    @property
+    def sensor(self) -> Sensor:
+        return self.segmenter.sensor
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.segmenter.classes
+
+    @torch.no_grad()
+    def predict(self, image: Raster | str | Path) -> NDArray[np.uint8]:
+        """The class of every pixel of one image, as a whole; the ignore value where a band has no data."""
+        if not isinstance(image, Raster):
+            info = describe(image)
+            image = read_image(image, self.sensor, match(self.sensor, info))
+        pixels_CHW, valid_HW = read_pixels(image, len(self.sensor.bands), self.sensor)
+        self.method.eval()
+        device = next(iter(self.method.parameters())).device
+        logits_1KHW = self.segmenter.logits(pixels_CHW[None].to(device))
+        classes_HW = logits_1KHW[0].argmax(0).cpu().numpy().astype(np.uint8)
+        if valid_HW is not None:
+            classes_HW[~valid_HW.numpy()] = self.segmenter.ignore
+        return classes_HW
+
+    def to(self, device: torch.device | str) -> "Model":
+        """The same model on another device."""
+        self.method.to(device)
+        return self
+
+
+def describe_model(
+    method: Method, name: str, *, colours: tuple[tuple[int, int, int], ...], stages: tuple[str, ...]
+) -> dict[str, Any]:
+    """The config.json of a method that has finished these stages."""
+    task = method.task
+    return {
+        "sensam": __version__,
+        "torch": torch.__version__,
+        "method": name,
+        "settings": method.config.model_dump(mode="json"),
+        "stages": list(stages),
+        "sensor": task.sensor.to_dict(),
+        "classes": list(task.classes),
+        "colours": [list(colour) for colour in colours],
+        "ignore": task.ignore,
+        "size": task.size,
+        "seed": task.seed,
+        "base": _describe_base(task.sam),
+    }
+
+
+def _describe_base(sam: Sam) -> dict[str, Any]:
+    loaded = sam.loaded
+    return {
+        "source": loaded.source if loaded else None,
+        "identity": loaded.identity if loaded else None,
+        "anatomy": asdict(sam.anatomy),
+    }
+
+
+def trained_by(method: Method, stages: tuple[str, ...]) -> frozenset[str]:
+    """Names of the parameters that these stages train; asked of a method from which nothing was discarded."""
+    learned = learned_by(method, [stage for stage in method.stages if stage.name in stages])
+    return frozenset().union(*learned.values())
+
+
+def save_model(
+    folder: Path, method: Method, trained: frozenset[str], config: Mapping[str, Any], results: Mapping[str, Any]
+) -> None:
+    """Write the folder that `load` reads: what was trained, with its buffers, and what it sits on."""
+    weights = holdings(method, trained)
+    base = {**config["base"], "is_needed": _needs_base(method, set(weights))}
+    write_model(folder, {**config, "base": base, "results": dict(results)}, weights)
+
+
+def _needs_base(method: Method, saved: set[str]) -> bool:
+    """Whether anything of the method comes from the SAM below it rather than from the file."""
+    return any(name not in saved for name in method.state_dict())
+
+
+def load(source: str | Path, *, base: str | Path | None = None, device: str | torch.device = "cpu") -> Model:
+    """A model from its folder, the folder of its run, or the hub.
+
+    `base` says where the SAM lies that it was trained on, when that is no longer where it was.
+    """
+    folder = read_model(source)
+    config = folder.config
+    sam = _base(config["base"], base, folder.source)
+    sensor = Sensor.from_dict(config["sensor"], where=f"sensor of {source}")
+    task = Task(sensor, tuple(config["classes"]), sam, config["size"], config["ignore"], config["seed"])
+    method = build_method(config["method"], task, config["settings"])
+    restore(method, folder.weights, tuple(config["stages"]), folder.source)
+    method.requires_grad_(False).eval().to(device)
+    return as_model(method, config)
+
+
+def as_model(method: Method, config: Mapping[str, Any]) -> Model:
+    """A method in memory as what maps and exports take."""
+    colours = tuple((red, green, blue) for red, green, blue in config["colours"])
+    segmenter = Segmenter(
+        network=method,
+        sensor=method.task.sensor,
+        classes=method.task.classes,
+        colours=colours,
+        size=method.task.size,
+        ignore=method.task.ignore,
+        name=config["method"],
+        takes_missing_bands=bool(config["settings"].get("band_dropout")),
+    )
+    return Model(method, segmenter, config)
+
+
+@torch.no_grad()
+def restore(method: Method, weights: Mapping[str, torch.Tensor], stages: tuple[str, ...], source: str) -> None:
+    """Put trained weights into a fresh method: exactly those that these stages leave behind."""
+    trained = trained_by(method, stages)
+    for stage in method.stages:
+        if stage.name in stages:
+            discard(method, stage)
+    places = holdings(method, trained)
+    difference = describe_difference(source, weights, places)
+    if difference:
+        raise WeightsError(difference)
+    for name, place in places.items():
+        place.copy_(weights[name])
+
+
+def _base(config: Mapping[str, Any], given: str | Path | None, source: str) -> Sam:
+    """The SAM that a model sits on, checked to be the same; random where nothing of it is used."""
+    values = config["anatomy"]
+    anatomy = Anatomy(**{**values, "global_blocks": tuple(values["global_blocks"])})
+    if not config["is_needed"]:
+        return Sam(anatomy).eval()
+    origin = given or config["source"]
+    if origin is None:
+        raise WeightsError(f"{source} sits on a SAM that was never saved. Give the folder of that SAM with base=.")
+    sam = load_sam(origin)
+    assert sam.loaded is not None
+    if config["identity"] is not None and sam.loaded.identity != config["identity"]:
+        raise WeightsError(
+            f"{source} was trained on the SAM {config['source']} (sha256 {config['identity'][:12]}), but {origin} "
+            f"holds another (sha256 {sam.loaded.identity[:12]}). Give the right one with base=."
+        )
+    if replace(sam.anatomy, bands=anatomy.bands) != anatomy:
+        raise WeightsError(f"{source} was trained on a SAM of another shape than {origin} holds.")
+    return sam

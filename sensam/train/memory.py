@@ -1,0 +1,101 @@
+"""Out of memory, said in one line: which settings would fit, by trying smaller ones."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sensam.errors import SettingsError
+from sensam.methods.base import Moment
+from sensam.types import Batch
+
+if TYPE_CHECKING:
+    from sensam.train.loop import Lesson
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch or of Python means that memory ran out."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "not enough memory" in str(error)
+
+
+@contextmanager
+def explaining_memory(module: Any, lesson: "Lesson", batch: Batch, moment: Moment) -> Iterator[None]:
+    """Turn memory that ran out into advice."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        failed = error
+    else:
+        return
+    raise SettingsError(_advise(module, lesson, batch, moment)) from failed
+
+
+def _advise(module: Any, lesson: "Lesson", batch: Batch, moment: Moment) -> str:
+    settings, name = lesson.settings, lesson.stage.name
+    rows, side = len(batch), batch.image_BCHW.shape[-1]
+    found = f"Memory ran out in stage {name} with batch {rows} at size {side}."
+    others = ["--set machine.precision=bf16"]
+    if not settings.checkpointing:
+        others.append("--set train.checkpointing=true")
+    fitting = _largest_batch(module, lesson, batch, moment)
+    if fitting:
+        factor = -(-rows // fitting) * settings.accumulate
+        remedy = f"Tried: batch {fitting} fits. Use --set train.batch={fitting} --set train.accumulate={factor}"
+        return f"{found} {remedy} for the same steps, or save memory with {' or '.join(others)}."
+    smaller = _largest_side(module, lesson, batch, moment)
+    if smaller:
+        return (
+            f"{found} Tried: one image fits at size {smaller}. Use --set train.size={smaller} --set train.batch=1, "
+            f"or save memory with {' or '.join(others)}."
+        )
+    return f"{found} Nothing smaller fitted either. Try {' and '.join(others)}, or a smaller teacher."
+
+
+def _largest_batch(module: Any, lesson: "Lesson", batch: Batch, moment: Moment) -> int | None:
+    rows = len(batch) // 2
+    while rows:
+        if _fits(module, lesson, _part(batch, rows, batch.image_BCHW.shape[-1]), moment):
+            return rows
+        rows //= 2
+    return None
+
+
+def _largest_side(module: Any, lesson: "Lesson", batch: Batch, moment: Moment) -> int | None:
+    side = batch.image_BCHW.shape[-1] // 2
+    while side >= 32:
+        if _fits(module, lesson, _part(batch, 1, side), moment):
+            return side
+        side //= 2
+    return None
+
+
+def _part(batch: Batch, rows: int, side: int) -> Batch:
+    label = None if batch.label_BHW is None else batch.label_BHW[:rows, :side, :side]
+    return replace(
+        batch,
+        image_BCHW=batch.image_BCHW[:rows, :, :side, :side],
+        valid_BHW=batch.valid_BHW[:rows, :side, :side],
+        label_BHW=label,
+        keys=batch.keys[:rows],
+    )
+
+
+def _fits(module: Any, lesson: "Lesson", batch: Batch, moment: Moment) -> bool:
+    """Whether the loss and its gradient of such a batch can be computed. The method is of no use afterwards."""
+    module.zero_grad(set_to_none=True)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    places = range(moment.places.start, moment.places.start + len(batch))
+    try:
+        lesson.stage.loss(batch, replace(moment, places=places))["loss"].backward()
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            return False
+        raise
+    return True

@@ -1,0 +1,27 @@
+"""The learning rate of every step: a linear warm-up, then a cosine that ends on the last step at the least rate."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A pure function of the step, so that a resumed run needs nothing but its place."""
+
+    steps: int
+    rate: float
+    least: float
+    warm_up: float  # share of the steps
+
+    @property
+    def rising(self) -> int:
+        """Steps before the highest rate; at least one is left for it."""
+        return min(round(self.warm_up * self.steps), self.steps - 1)
+
+    def at(self, step: int) -> float:
+        """The rate of a step, counted from 0."""
+        if step < self.rising:
+            return self.rate * (step + 1) / (self.rising + 1)
+        falling = self.steps - 1 - self.rising
+        done = (step - self.rising) / falling if falling else 1.0
+        return self.least + (self.rate - self.least) * (1 + math.cos(math.pi * done)) / 2
