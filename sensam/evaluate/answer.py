@@ -1,0 +1,92 @@
+"""The answer of a comparison in words: who is ahead, by how much, how sure, and what to take."""
+
+from dataclasses import dataclass
+
+from sensam.evaluate.outcome import Outcome
+from sensam.evaluate.statistics import Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """Which entry to take, why, and the command that trains it."""
+
+    entry: str
+    reason: str
+    command: str
+
+
+def in_points(value: float) -> str:
+    """A share as points of 100."""
+    return f"{100 * value:.1f}"
+
+
+def part_name(outcome: Outcome) -> str:
+    """What the split that decides is for."""
+    return "test" if outcome.part == "test" else "validation"
+
+
+def headline(outcome: Outcome) -> str:
+    """The result in one or two sentences."""
+    standings = outcome.standings
+    best = standings[0]
+    seeds = len(next(iter(outcome.confusions(outcome.full).values())))
+    reached = f"{best.name} is ahead with {in_points(best.mean)}"
+    if seeds > 1:
+        reached += f" ± {in_points(best.deviation)}"
+    reached += f" mIoU on the {part_name(outcome)} split"
+    if len(standings) == 1:
+        return f"{reached}. Nothing was compared with it."
+    if seeds == 1:
+        return f"{reached}, but one seed cannot tell merit from luck: run at least three before you decide."
+    level = [standing.name for standing in standings[1:] if standing.is_level]
+    if not level:
+        return f"{reached}, and nothing else is within noise of it."
+    if len(level) == len(standings) - 1:
+        return (
+            f"{reached}, but within noise: these {seeds} seeds do not tell any of the {len(standings)} entries apart."
+        )
+    return f"{reached}; within noise of it: {', '.join(level)}."
+
+
+def ranking_lines(outcome: Outcome) -> list[str]:
+    """One sentence for each entry, best first."""
+    return [_standing_line(place, standing) for place, standing in enumerate(outcome.standings, start=1)]
+
+
+def _standing_line(place: int, standing: Standing) -> str:
+    spread = f" ± {in_points(standing.deviation)}" if standing.behind is None or standing.behind.seeds > 1 else ""
+    start = f"{place}. {standing.name}: {in_points(standing.mean)}{spread}"
+    behind = standing.behind
+    if behind is None or standing.p is None:
+        return start
+    gap = f"{in_points(behind.value)} behind (95 %: {in_points(behind.low)} to {in_points(behind.high)})"
+    if behind.seeds == 1:
+        return f"{start}, {gap} over images; with one seed no difference counts as real"
+    if standing.is_level:
+        return f"{start}, {gap}: within noise (p = {_p(standing.p)})"
+    return f"{start}, {gap}: a real difference (p = {_p(standing.p)})"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def recommend(outcome: Outcome) -> Recommendation:
+    """The quickest to train among those that nothing is known to beat."""
+    standings = outcome.standings
+    best = standings[0]
+    level = [standing for standing in standings if standing.is_level]
+    seconds = {standing.name: outcome.costs(standing.name).costs.all_seconds for standing in level}
+    chosen = min(level, key=lambda standing: (seconds[standing.name], -standing.mean))
+    command = outcome.costs(chosen.name).command
+    if len(level) == 1:
+        return Recommendation(best.name, "It is ahead of every other entry by more than noise.", command)
+    if chosen is best:
+        return Recommendation(best.name, "It is ahead, and no entry within noise of it trains faster.", command)
+    ratio = seconds[best.name] / max(seconds[chosen.name], 1e-9)
+    faster = f"trains {ratio:.1f} times faster" if ratio >= 1.1 else "trains as fast"
+    return Recommendation(
+        chosen.name,
+        f"It is within noise of {best.name}, which is ahead by {in_points(best.mean - chosen.mean)}, and {faster}.",
+        command,
+    )

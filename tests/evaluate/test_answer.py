@@ -1,0 +1,45 @@
+"""Words follow the numbers: who is ahead, what is noise, what one seed cannot tell, and what to take."""
+
+from dataclasses import replace
+
+from sensam.evaluate.answer import headline, ranking_lines, recommend
+from sensam.evaluate.outcome import Outcome
+from tests.evaluate.made_up import made_up_outcome
+
+
+def test_noise_is_called_noise() -> None:
+    outcome = made_up_outcome()
+    assert headline(outcome).startswith("e2sam is ahead with ")
+    assert headline(outcome).endswith("within noise of it: resam.")
+    lines = ranking_lines(outcome)
+    assert [line.split(":")[0] for line in lines] == ["1. e2sam", "2. resam", "3. unet", "4. scratch"]
+    assert "within noise (p = " in lines[1]
+    assert "a real difference (p " in lines[3]
+
+
+def test_the_quickest_of_the_best_is_recommended() -> None:
+    choice = recommend(made_up_outcome())
+    assert choice.entry == "resam"
+    assert "within noise of e2sam" in choice.reason
+    assert choice.command == "sensam train fog --method resam"
+    alone = recommend(made_up_outcome({"scratch": 0.5, "e2sam": 0.9}))
+    assert (alone.entry, alone.reason) == ("e2sam", "It is ahead of every other entry by more than noise.")
+
+
+def test_one_seed_decides_nothing() -> None:
+    outcome = made_up_outcome({"scratch": 0.3, "e2sam": 0.9}, seeds=(0,))
+    assert "one seed cannot tell merit from luck" in headline(outcome)
+    assert "no difference counts as real" in ranking_lines(outcome)[1]
+
+
+def test_nothing_stands_out() -> None:
+    assert "do not tell any of the 3 entries apart" in headline(made_up_outcome({"a": 0.7, "b": 0.7, "c": 0.7}))
+    assert "Nothing was compared" in headline(made_up_outcome({"a": 0.7}))
+
+
+def test_only_seeds_that_all_finished_are_compared() -> None:
+    outcome = made_up_outcome()
+    missing = {key: value for key, value in outcome.records.items() if key != ("unet", 1, 1.0)}
+    fewer: Outcome = replace(outcome, records=missing)
+    assert {len(table) for table in fewer.confusions(1.0).values()} == {2}
+    assert {len(table) for table in fewer.confusions(0.3).values()} == {3}
