@@ -17,6 +17,8 @@ from torch import Tensor
 
 from sensam.errors import InputError
 
+RANDOM_VIEW = "random"  # the view of a sample that will not come again
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -26,6 +28,7 @@ class Batch:
     valid_BHW: Tensor  # bool; False where any band has no data
     label_BHW: Tensor | None  # int64 class index; the ignore value where unlabelled or not valid
     keys: tuple[str, ...]  # which sample each row is, as the data set names it
+    views: tuple[str, ...] = ()  # which window and pose of it, or RANDOM_VIEW
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""

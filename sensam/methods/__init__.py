@@ -11,6 +11,7 @@ __all__ = ["METHODS", "Method", "find_method"]
 METHODS: Mapping[str, str] = {
     "cwsam": "sensam.methods.cwsam:Cwsam",
     "scratch": "sensam.methods.scratch:Scratch",
+    "e2sam": "sensam.methods.e2sam:E2Sam",
     "simmat": "sensam.methods.simmat:SimMat",
 }
 

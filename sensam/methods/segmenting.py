@@ -3,20 +3,23 @@
 image B x C x H x W -> encoder (patches, blocks, neck) -> embedding -> up-convolution decoder -> logits B x K x H x W
 """
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import ClassVar
 
 import torch
 from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
 from sensam.errors import SettingsError
-from sensam.methods.base import Losses, MethodConfig, Moment, Stage, Task
+from sensam.methods.base import Loss, Losses, MethodConfig, Moment, Stage, Task
 from sensam.nn.losses import MapLoss, class_map_loss
+from sensam.nn.missing import drop_bands
 from sensam.nn.upconv import UpConvDecoder
 from sensam.sam.encoder import ImageEncoder
 from sensam.types import Batch
+
+TRIPLES, NOISE, ABSENCE = range(3)  # separate random numbers, so that one setting does not disturb another
+# Of fine-tuning, section 4.1.
+BUDGET = {"epochs": 100, "batch": 2, "rate": 1e-4, "least_rate": 0.0, "weight_decay": 0.05}
 
 
 class SegmentingConfig(MethodConfig):
@@ -25,8 +28,7 @@ class SegmentingConfig(MethodConfig):
     loss: MapLoss = "ce"
     class_weights: tuple[PositiveFloat, ...] | None = None  # in the order of the classes
     encoder_rate: float = Field(default=0.5, ge=0)  # of the rate of neck and decoder; 0 freezes the encoder
-
-    paper_budget: ClassVar[dict[str, float]] = {"rate": 1e-4, "weight_decay": 0.05, "epochs": 100, "batch_size": 2}
+    band_dropout: float = Field(default=0.0, ge=0, lt=1)  # chance that a band is missing in a training image
 
 
 class SegmentingNet(nn.Module):
@@ -49,26 +51,33 @@ def fresh_encoder(task: Task, bands: int | None = None) -> ImageEncoder:
 
 
 def finetune_stage(
-    task: Task, config: SegmentingConfig, logits: Callable[[Tensor], Tensor], *, encoder: str, others: tuple[str, ...]
+    task: Task, config: SegmentingConfig, net: nn.Module, *, encoder: str, others: tuple[str, ...]
 ) -> Stage:
     """Learning from class maps: everything moves, the encoder named by the prefix slower than neck and decoder."""
     rates = {f"{encoder}.neck.*": 1.0, f"{encoder}.*": config.encoder_rate, **dict.fromkeys(others, 1.0)}
-    return Stage("finetune", map_loss(task, config, logits), rates, settings=config.paper_budget)
+    return Stage("finetune", map_loss(task, config, net), rates, settings=BUDGET)
 
 
-def map_loss(
-    task: Task, config: SegmentingConfig, logits: Callable[[Tensor], Tensor]
-) -> Callable[[Batch, Moment], Losses]:
-    """The configured loss of class maps against labels."""
+def map_loss(task: Task, config: SegmentingConfig, net: nn.Module) -> Loss:
+    """The configured loss of a network's class maps against labels."""
     weights = config.class_weights
     if weights is not None and len(weights) != len(task.classes):
         raise SettingsError(f"class_weights holds {len(weights)} numbers, there are {len(task.classes)} classes.")
 
-    def loss(batch: Batch, _: Moment) -> Losses:
+    def loss(batch: Batch, moment: Moment) -> Losses:
         if batch.label_BHW is None:
             raise SettingsError("Fine-tuning learns from labels and this split has none. Choose a split with masks.")
-        weights_K = None if weights is None else torch.tensor(weights, device=batch.label_BHW.device)
-        found = logits(batch.image_BCHW)
-        return {"loss": class_map_loss(config.loss, found, batch.label_BHW, ignore=task.ignore, weights_K=weights_K)}
+        image_BCHW = batch.image_BCHW
+        if config.band_dropout and net.training:
+            image_BCHW = drop_bands(image_BCHW, config.band_dropout, dice_of(moment, ABSENCE))
+        weights_K = None if weights is None else torch.tensor(weights, device=image_BCHW.device)
+        found = net(image_BCHW)
+        value = class_map_loss(config.loss, found, batch.label_BHW, ignore=task.ignore, weights_K=weights_K)
+        return {"loss": value}
 
     return loss
+
+
+def dice_of(moment: Moment, purpose: int) -> list[torch.Generator]:
+    """Random numbers of one purpose for every sample of a batch."""
+    return [moment.generator(purpose, place) for place in moment.places]

@@ -1,0 +1,388 @@
+"""E2SAM: who sees which bands, what learns and what never does, what is compared, and what is handed on."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from sensam.errors import SettingsError
+from sensam.methods.base import Task
+from sensam.methods.e2sam import E2Sam, E2SamConfig
+from sensam.nn.surgery import freeze_all_but
+from sensam.sam.anatomy import SIZES
+from sensam.sam.encoder import ImageEncoder
+from sensam.sensors import Sensor
+from sensam.types import Batch
+from tests.methods.conftest import learn, moment
+
+Make = Callable[..., Any]
+QUIET = {"noise": 0.0}
+
+
+@pytest.fixture
+def make(make_task: Make) -> Callable[..., E2Sam]:
+    def build(bands: int = 5, task: Task | None = None, **settings: Any) -> E2Sam:
+        return E2Sam(task or make_task(bands), E2SamConfig.model_validate(settings))
+
+    return build
+
+
+def inherit(method: E2Sam, batch: Batch, step: int = 0) -> dict[str, Tensor]:
+    """The losses of one batch, as in training."""
+    stage = method.stages[0]
+    freeze_all_but(method, stage.learns)
+    return dict(stage.loss(batch, moment(step, len(batch))))
+
+
+def drawn(method: E2Sam, batch: Batch, step: int = 0, **when: int) -> Tensor:
+    return method._draw(batch, moment(step, len(batch), **when))
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 13])
+def test_it_inherits_and_finetunes_with_any_number_of_bands(make: Make, make_batch: Make, bands: int) -> None:
+    method, batch = make(bands), make_batch(bands)
+    first, second = method.stages
+    log = learn(method, first, [batch] * 2)
+    assert 0 < log[0]["loss"] == log[0]["mse"] < 4
+    for part in first.discards:
+        delattr(method, part)
+    learn(method, second, [batch])
+    method.eval()
+    assert method(batch.image_BCHW[..., :19]).shape == (2, 3, 32, 19)
+
+
+def test_inheriting_needs_no_labels(make: Make, make_batch: Make) -> None:
+    method, batch = make(), make_batch()
+    assert not method.stages[0].needs_labels
+    assert inherit(method, replace(batch, label_BHW=None))["loss"] > 0
+
+
+def test_the_student_has_the_published_number_of_parameters() -> None:
+    for bands in (3, 4, 16):
+        with torch.device("meta"):
+            encoder = ImageEncoder(replace(SIZES["b"], bands=bands), neck=False)
+        assert encoder.patch_embed.projection.weight.shape == (768, bands, 16, 16)
+        assert sum(weight.numel() for weight in encoder.parameters()) == 88_883_456 + 196_608 * (bands - 3)
+
+
+def test_the_whole_network_for_shift_has_the_published_number_of_parameters() -> None:
+    from sensam.methods.segmenting import SegmentingNet
+
+    with torch.device("meta"):
+        net = SegmentingNet(ImageEncoder(replace(SIZES["b"], bands=4)), 23)
+    assert sum(weight.numel() for weight in net.parameters()) == 90_055_255
+
+
+def test_the_student_is_random_with_empty_tables_and_only_its_neck_is_the_teachers(make: Make) -> None:
+    method = make(3)
+    student, teacher = (each.state_dict() for each in (method.net.encoder, method.task.sam.vision_encoder))
+    for name, weight in student.items():
+        assert torch.equal(weight, teacher[name]) == name.startswith("neck.")
+        assert not ("pos" in name and weight.any())
+    fresh = make(3, neck_init="random").net.encoder.state_dict()
+    assert not any(torch.equal(weight, teacher[name]) for name, weight in fresh.items())
+
+
+def test_a_student_can_start_from_sam_when_asked(make: Make) -> None:
+    method = make(4, student_init="sam")
+    student, teacher = method.net.encoder.state_dict(), method.task.sam.vision_encoder.state_dict()
+    patches = "patch_embed.projection.weight"
+    assert all(torch.equal(weight, teacher[name]) for name, weight in student.items() if name != patches)
+    torch.testing.assert_close(student[patches].sum(1), teacher[patches].sum(1))
+
+
+def test_a_student_of_another_size_and_patch_learns_from_any_teacher(make_task: Make, make_batch: Make) -> None:
+    task = make_task(4, patch=16, image_size=64)
+    method = E2Sam(task, E2SamConfig(student="nano"))
+    anatomy = method.net.encoder.anatomy
+    assert (anatomy.width, anatomy.patch, anatomy.embedding) == (160, 8, task.sam.anatomy.embedding)
+    own, theirs = (each.state_dict() for each in (method.net.encoder.neck, task.sam.vision_encoder.neck))
+    assert torch.equal(own["conv2.weight"], theirs["conv2.weight"])
+    assert own["conv1.weight"].shape != theirs["conv1.weight"].shape
+    assert inherit(method, make_batch(4))["loss"] > 0
+    with pytest.raises(SettingsError, match="student_init"):
+        E2Sam(task, E2SamConfig(student="nano", student_init="sam"))
+
+
+def test_a_teacher_must_take_three_bands(make_task: Make) -> None:
+    with pytest.raises(SettingsError, match="this SAM takes 4"):
+        E2Sam(Task(make_task(5).sensor, ("a", "b"), _sam(4), 32), E2SamConfig())
+
+
+def _sam(bands: int) -> Any:
+    from sensam.sam.model import Sam
+    from tests.methods.conftest import TINY
+
+    return Sam(replace(TINY, bands=bands))
+
+
+def test_each_slot_of_the_teacher_and_of_the_merge_holds_its_band_of_the_triple(make: Make, make_batch: Make) -> None:
+    method, batch = make(noise=0, triples=2), make_batch()
+    triples, seen, columns = drawn(method, batch), [], []
+    hooks = (
+        method.teacher.encoder.patch_embed.register_forward_pre_hook(lambda _, given: seen.append(given[0])),
+        method.branches.register_forward_hook(lambda _, given, out: columns.append((given[0], out))),
+    )
+    inherit(method, batch)
+    for hook in hooks:
+        hook.remove()
+    planes = torch.cat(seen)
+    tokens, out = columns[0]
+    for image in range(2):
+        for number in range(2):
+            for slot, band in enumerate(triples[image, number].tolist()):
+                assert torch.equal(planes[2 * image + number, slot], batch.image_BCHW[image, band])
+                expected = method.branches.of_band[band](tokens[image])
+                torch.testing.assert_close(out[image, number, ..., 16 * slot : 16 * (slot + 1)], expected)
+
+
+def test_both_sides_go_through_the_same_half_neck_and_are_compared_at_every_token(make: Make, make_batch: Make) -> None:
+    method, batch = make(noise=0), make_batch()
+    passed = []
+    hook = method.teacher.neck.layer_norm2.register_forward_hook(lambda *call: passed.append(call[2]))
+    losses = inherit(method, batch)
+    hook.remove()
+    target, found = passed
+    assert target.shape == found.shape == (2, 16, 4, 4)
+    torch.testing.assert_close(losses["loss"], (target - found).square().mean())
+    whole = method.task.sam.vision_encoder(planes_of(batch.image_BCHW, drawn(method, batch)))
+    torch.testing.assert_close(target, whole)
+
+
+def test_comparing_before_the_shared_half_is_an_option(make: Make, make_batch: Make) -> None:
+    passed = []
+    method = make(align_before_shared=True)
+    method.teacher.neck.conv2.register_forward_hook(lambda *_: passed.append(1))
+    assert inherit(method, make_batch())["loss"] > 0
+    assert not passed
+
+
+def test_nothing_of_the_teacher_learns_and_gradients_reach_the_student_through_it(make: Make, make_batch: Make) -> None:
+    method, batch = make(), make_batch()
+    before = {name: weight.clone() for name, weight in method.task.sam.state_dict().items()}
+    learn(method, method.stages[0], [batch] * 3)
+    for name, weight in method.task.sam.state_dict().items():
+        assert torch.equal(weight, before[name])
+    assert not any(weight.requires_grad for weight in method.teacher.parameters())
+    assert not any(part.training for part in method.teacher.modules())
+    assert method.net.encoder.patch_embed.projection.weight.grad.abs().sum() > 0
+    assert all(weight.grad is None for weight in method.teacher.parameters())
+
+
+def test_only_the_chosen_branches_move(make: Make, make_batch: Make) -> None:
+    method, batch = make(8), make_batch(8)
+    chosen = set(drawn(method, batch).flatten().tolist())
+    before = {name: weight.clone() for name, weight in method.branches.named_parameters()}
+    learn(method, method.stages[0], [batch])
+    for name, weight in method.branches.named_parameters():
+        is_chosen = int(name.split(".")[1]) in chosen
+        assert torch.equal(weight, before[name]) != is_chosen
+        assert (weight.grad is not None) == is_chosen
+
+
+def test_neck_and_decoder_wait_while_the_student_inherits(make: Make) -> None:
+    method = make()
+    moving = freeze_all_but(method, method.stages[0].learns)
+    assert not any(".neck." in name or ".decoder." in name for name in moving)
+    assert set(moving.values()) == {1.0}
+    along = make(neck_loss=1.0)
+    own = freeze_all_but(along, along.stages[0].learns).keys() - moving.keys()
+    assert own == {f"net.encoder.neck.{part}" for part in ("conv1.weight", "layer_norm1.weight", "layer_norm1.bias")}
+
+
+def test_finetuning_moves_everything_that_is_left_the_encoder_at_half_the_rate(make: Make) -> None:
+    method = make()
+    for part in method.stages[0].discards:
+        delattr(method, part)
+    moving = freeze_all_but(method, method.stages[1].learns)
+    assert set(moving) == {name for name, _ in method.named_parameters()}
+    assert moving["net.encoder.pos_embed"] == 0.5
+    assert moving["net.encoder.neck.conv1.weight"] == moving["net.decoder.classify.bias"] == 1.0
+
+
+def test_finetuning_begins_with_the_inherited_student_bit_for_bit(make: Make, make_batch: Make) -> None:
+    method = make()
+    learn(method, method.stages[0], [make_batch()] * 2)
+    student = {name: weight.clone() for name, weight in method.net.encoder.state_dict().items()}
+    for part in method.stages[0].discards:
+        delattr(method, part)
+    assert {name.split(".")[0] for name, _ in method.named_parameters()} == {"net"}
+    assert method.stages[1].begin is None
+    for name, weight in method.net.encoder.state_dict().items():
+        assert torch.equal(weight, student[name])
+
+
+def test_triples_depend_on_seed_epoch_and_sample_alone(make: Make, make_batch: Make) -> None:
+    method, batch = make(9, triples=3), make_batch(9, count=4)
+    triples = drawn(method, batch)
+    assert torch.equal(triples, drawn(make(9, triples=3), batch))
+    assert not torch.equal(triples, drawn(method, batch, seed=1))
+    assert not torch.equal(triples, drawn(method, batch, epoch=1))
+    half = replace(batch, image_BCHW=batch.image_BCHW[2:], keys=batch.keys[2:])
+    assert torch.equal(drawn(method, half, step=1), triples[2:])
+    assert len({tuple(map(tuple, row)) for row in triples.tolist()}) == 4
+
+
+def test_as_published_all_samples_of_a_step_share_a_triple(make: Make, make_batch: Make) -> None:
+    method = make(9, protocol="paper", teacher_input="standardise")
+    triples = drawn(method, make_batch(9, count=4))
+    assert len(triples.unique(dim=0)) == 1
+    assert method.config.noisy_teacher
+    assert method.config.one_triple_a_step
+    assert E2SamConfig(protocol="paper").teacher_input == "raw"
+    assert E2SamConfig().teacher_input == "standardise"
+
+
+def test_a_bank_gives_every_image_its_own_few_triples(make: Make, make_batch: Make) -> None:
+    method, batch = make(8, bank=3), make_batch(8, count=2)
+    seen = torch.cat([drawn(method, batch, epoch=epoch) for epoch in range(20)], 1)
+    assert [len(image.unique(dim=0)) for image in seen] == [3, 3]
+    assert not torch.equal(seen[0].unique(dim=0), seen[1].unique(dim=0))
+
+
+def planes_of(image_BCHW: Tensor, triples_BN3: Tensor) -> Tensor:
+    """The bands of the first triple of every image."""
+    return torch.stack([image[triple[0]] for image, triple in zip(image_BCHW, triples_BN3, strict=True)])
+
+
+def seen_by(method: E2Sam, batch: Batch) -> tuple[Tensor, Tensor]:
+    """What reaches the teacher and what reaches the student."""
+    given: dict[str, Tensor] = {}
+    for name, encoder in (("teacher", method.teacher.encoder), ("student", method.net.encoder)):
+        encoder.patch_embed.register_forward_pre_hook(lambda _, args, name=name: given.update({name: args[0]}))
+    method.train()
+    inherit(method, batch)
+    return given["teacher"], given["student"]
+
+
+def test_noise_reaches_the_student_alone_unless_asked_otherwise(make: Make, make_batch: Make) -> None:
+    batch = make_batch(3)
+    teacher, student = seen_by(make(3, noise=0.5), batch)
+    assert (student - batch.image_BCHW).std().item() == pytest.approx(0.5, rel=0.05)
+    triples = drawn(make(3), batch)
+    assert torch.equal(teacher, planes_of(batch.image_BCHW, triples))
+    both = make(3, noise=0.5, noisy_teacher=True)
+    teacher, student = seen_by(both, batch)
+    assert torch.equal(teacher, planes_of(student, triples))
+
+
+def test_noise_is_the_same_again_and_silent_in_validation(make: Make, make_batch: Make) -> None:
+    method, batch = make(), make_batch()
+    method.train()
+    assert torch.equal(method._noisy(batch, moment(3)), method._noisy(batch, moment(3)))
+    assert not torch.equal(method._noisy(batch, moment(3)), method._noisy(batch, moment(4)))
+    method.eval()
+    assert torch.equal(method._noisy(batch, moment(3)), batch.image_BCHW)
+
+
+def test_raw_input_is_the_valid_range_around_zero(make_task: Make, make_batch: Make) -> None:
+    bands = [{"name": f"b{n}", "mean": 10.0 * n, "std": 2.0 + n, "valid_range": (-100, 100 + n)} for n in range(3)]
+    task = replace(make_task(3), sensor=Sensor.from_dict({"name": "ranged", "bands": bands}))
+    method, batch = E2Sam(task, E2SamConfig(teacher_input="raw", noise=0)), make_batch(3)
+    teacher, student = seen_by(method, batch)
+    assert torch.equal(student, batch.image_BCHW)
+    triple = drawn(method, batch)[0, 0].tolist()
+    for slot, band in enumerate(triple):
+        physical = batch.image_BCHW[0, band] * (2 + band) + 10 * band
+        torch.testing.assert_close(teacher[0, slot], (physical + 100) / (200 + band) - 0.5)
+
+
+def test_raw_input_needs_valid_ranges(make: Make) -> None:
+    with pytest.raises(SettingsError, match="b0, b1"):
+        make(teacher_input="raw")
+
+
+def test_what_has_no_data_teaches_nothing(make: Make, make_batch: Make) -> None:
+    batch = make_batch()
+    valid = batch.valid_BHW.clone()
+    valid[:, :, 16:] = False
+    image = batch.image_BCHW * valid[:, None]
+    method = make(noise=0)
+    weight = method._weight(replace(batch, valid_BHW=valid), torch.zeros(2, 4, 4, 16))
+    assert weight is not None
+    assert weight[:, :, :2].all()
+    assert not weight[:, :, 2:].any()
+    nothing = replace(batch, image_BCHW=image, valid_BHW=torch.zeros_like(valid))
+    losses = inherit(method, nothing)
+    assert losses["loss"].item() == 0
+
+
+@pytest.mark.parametrize("match", ["mmd_batch", "mmd_token"])
+def test_discrepancies_match_sets_and_mse_is_still_told(make: Make, make_batch: Make, match: str) -> None:
+    method = make(match=match, triples=2)
+    log = learn(method, method.stages[0], [make_batch()] * 2)
+    assert 0 < log[0]["loss"] < 2
+    assert log[0]["mse"] != log[0]["loss"]
+
+
+def test_mmd_over_maps_refuses_a_single_image(make: Make, make_batch: Make) -> None:
+    with pytest.raises(SettingsError, match="at least 2"):
+        inherit(make(match="mmd_batch"), make_batch(count=1))
+    assert inherit(make(match="mmd_token"), make_batch(count=1))["loss"].isfinite()
+
+
+def test_mse_of_unrelated_features_is_two_and_half_precision_does_not_reach_it(
+    make_task: Make, make_batch: Make
+) -> None:
+    task = make_task(5, embedding=64)
+    for norm in (task.sam.vision_encoder.neck.layer_norm1, task.sam.vision_encoder.neck.layer_norm2):
+        torch.nn.init.ones_(norm.weight)
+        torch.nn.init.zeros_(norm.bias)
+    method, batch = E2Sam(task, E2SamConfig(noise=0)), make_batch(count=8)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = inherit(method, batch)["loss"]
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(2, abs=0.5)
+
+
+def test_several_triples_are_the_mean_of_each(make: Make, make_batch: Make) -> None:
+    method, batch = make(noise=0, triples=3), make_batch()
+    together = inherit(method, batch)["loss"]
+    tokens, triples = method.net.encoder.tokens(batch.image_BCHW), drawn(method, batch)
+    apart = []
+    for number in range(3):
+        target = method.teacher.teach(batch, batch.image_BCHW, triples[:, number : number + 1]).maps_RhwE
+        found = method.teacher.share(
+            method.merge(method.branches(tokens, triples[:, number : number + 1])).flatten(0, 1)
+        )
+        apart.append((found - target).square().mean())
+    torch.testing.assert_close(together, torch.stack(apart).mean())
+
+
+def test_missing_bands_are_a_matter_of_training_alone(make: Make, make_batch: Make) -> None:
+    method = make(8, noise=0, band_dropout=0.5)
+    _, student = seen_by(method, make_batch(8))
+    missing = ~student.flatten(2).any(2)
+    assert 0 < missing.float().mean() < 1
+    teacher, _ = seen_by(make(8, noise=0, band_dropout=0.5), make_batch(8))
+    assert teacher.flatten(2).any(2).all()
+
+
+def test_picks_are_told_by_band_when_asked(make: Make, make_batch: Make) -> None:
+    losses = inherit(make(4, log_picks=True), make_batch(4))
+    shares = [losses[f"picked b{band}"].item() for band in range(4)]
+    assert sum(shares) == pytest.approx(1)
+
+
+def test_inheriting_learns(make: Make, make_batch: Make) -> None:
+    method = make(3, noise=0)
+    log = learn(method, method.stages[0], [make_batch(3)] * 30, rate=3e-3)
+    assert log[-1]["mse"] < 0.7 * log[0]["mse"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"bank": 2, "triples": 3}, "enlarge bank"),
+        ({"cache": "x", "noisy_teacher": True}, "never come again"),
+        ({"neck_loss": 1, "neck_init": "random"}, "neck_init"),
+        ({"prompts": "neck"}, "neck_loss"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        E2SamConfig.model_validate(settings)
