@@ -1,10 +1,14 @@
 """A trained network with what its numbers mean: the one thing that maps, exports and evaluations take."""
 
+import hashlib
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from sensam.data.layout import Colour
+from sensam.errors import WeightsError
+from sensam.radiometry import RadiometryContract
 from sensam.sensors import Sensor
 
 
@@ -20,7 +24,26 @@ class Segmenter:
     ignore: int = 255
     name: str = "model"
     takes_missing_bands: bool = False  # trained with band dropout: a band may be all zeros
+    resolution: float | None = None  # of what it was trained on, in the units of the scenes' coordinate system
 
     def logits(self, image_BCHW: Tensor) -> Tensor:
         """Class logits at the size of the input."""
         return self.network(image_BCHW)
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same weights, sensor and classes, wherever and whenever it is computed."""
+        digest = hashlib.blake2b(digest_size=8)
+        digest.update(repr((self.classes, RadiometryContract(self.sensor).fingerprint)).encode())
+        for name, weight in sorted(self.network.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def check_weights(self) -> None:
+        """An error where a weight is NaN or infinite: every pixel of the map would be wrong."""
+        for name, weight in self.network.state_dict().items():
+            if weight.is_floating_point() and not weight.isfinite().all():
+                raise WeightsError(
+                    f"{name} of {self.name} holds NaN or infinite numbers. Train it again, or load another."
+                )

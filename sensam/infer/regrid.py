@@ -1,0 +1,88 @@
+"""A scene brought to another resolution while it is read, so that a model sees the pixels it was trained on."""
+
+from contextlib import suppress
+from typing import Any
+from uuid import uuid4
+
+import rasterio
+import rasterio.shutil
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.transform import Affine
+from rasterio.vrt import WarpedVRT
+
+from sensam.data.native import ARRAY_SUFFIXES
+from sensam.errors import InputError, SettingsError
+from sensam.infer.locate import Located
+from sensam.infer.scene import open_quietly
+
+SAME = 0.01  # share by which a resolution may differ and still be the wanted one
+
+
+def regrid(source: Located, resolution: float) -> Located:
+    """The same files on a grid of square pixels of this size, in the first one's coordinates: averaged where that is
+    coarser, interpolated where it is finer. Files of different resolutions come to lie on one grid.
+    """
+    if not resolution > 0:
+        raise SettingsError(f"A resolution of {resolution:g} makes no sense. Give the size of a pixel, such as 10.")
+    paths = [source] if isinstance(source, str) else list(source.values())
+    grid = _grid(paths[0], resolution)
+    changed = {path: _warped(path, grid, resolution) for path in paths}
+    return changed[source] if isinstance(source, str) else {label: changed[path] for label, path in source.items()}
+
+
+Grid = tuple[Any, Affine, int, int]  # coordinate system, transform, rows, columns
+
+
+def _grid(path: str, resolution: float) -> Grid:
+    with _opened(path) as dataset:
+        if dataset.crs is None:
+            raise InputError(f"{path} has no coordinate system, so its resolution is not known. Leave --resample out.")
+        left, bottom, right, top = dataset.bounds
+        columns, rows = max(1, round((right - left) / resolution)), max(1, round((top - bottom) / resolution))
+        return dataset.crs, Affine(resolution, 0, left, 0, -resolution, top), rows, columns
+
+
+def _warped(path: str, grid: Grid, resolution: float) -> str:
+    crs, transform, rows, columns = grid
+    with _opened(path) as dataset:
+        own = abs(dataset.transform.a) + abs(dataset.transform.b)
+        how = Resampling.average if resolution > own * (1 + SAME) else Resampling.bilinear
+        options = {"crs": crs, "transform": transform, "width": columns, "height": rows, "resampling": how}
+        if dataset.nodata is not None:
+            options |= {"src_nodata": dataset.nodata, "nodata": dataset.nodata}
+        made = f"/vsimem/{uuid4().hex}.vrt"
+        with WarpedVRT(dataset, **options) as warped:
+            rasterio.shutil.copy(warped, made, driver="VRT")
+    _keep_facts(path, made)
+    return made
+
+
+def _keep_facts(path: str, made: str) -> None:
+    """Names, units and packing of bands, which warping leaves behind."""
+    with _opened(path) as dataset, rasterio.open(made, "r+") as warped:
+        warped.scales, warped.offsets = dataset.scales, dataset.offsets
+        warped.units = [unit or "" for unit in dataset.units]
+        for index in dataset.indexes:
+            if dataset.descriptions[index - 1]:
+                warped.set_band_description(index, dataset.descriptions[index - 1])
+            warped.update_tags(index, **dataset.tags(index))
+
+
+def _opened(path: str) -> Any:
+    if path.lower().endswith(tuple(ARRAY_SUFFIXES)):
+        raise InputError(
+            f"{path} holds arrays, which are not resampled. Convert it to a GeoTIFF, or leave --resample out."
+        )
+    try:
+        return open_quietly(path)
+    except RasterioError as error:
+        raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]}).") from error
+
+
+def forget(source: Located) -> None:
+    """Let go of what `regrid` made."""
+    for path in [source] if isinstance(source, str) else source.values():
+        if path.startswith("/vsimem/"):
+            with suppress(RasterioError):
+                rasterio.shutil.delete(path)

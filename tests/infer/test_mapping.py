@@ -1,0 +1,383 @@
+"""Scenes to files: CRS, colours, nodata, extras, polygons, areas, other grids, and nothing that is half done."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyogrio
+import pytest
+import rasterio
+import shapely
+from rasterio.warp import transform_bounds
+
+from sensam.errors import InputError, SettingsError
+from sensam.infer.area import window_of_box
+from sensam.infer.mapping import MapSettings, SceneJob, Target
+from sensam.infer.vectors import Outlines
+from sensam.infer.voting import Vote
+from tests.infer.mapmaking import (
+    BANDS,
+    CLASSES,
+    COLOURS,
+    Failing,
+    direct,
+    ground,
+    network,
+    place,
+    read,
+    segmenter,
+    sensor,
+    write_scene,
+)
+
+
+def make_map(model, scene, out, predict=None, **settings):
+    job = SceneJob(
+        model, model.fingerprint, str(scene), Target.of(str(scene), out, alone=True), MapSettings(**settings)
+    )
+    return job.complete(job.run(predict or Vote([model], device="cpu")))
+
+
+@pytest.fixture
+def scene(tmp_path):
+    pixels = ground(90, 130)
+    pixels[:, :20, :30] = 0
+    return write_scene(tmp_path / "in" / "scene.tif", pixels), pixels
+
+
+def test_a_class_map_lies_where_the_scene_lies(scene, tmp_path):
+    path, pixels = scene
+    model = segmenter()
+    (made,) = make_map(model, path, tmp_path / "out", batch=2)
+    expected = direct(model, pixels).argmax(0)
+    expected[:20, :30] = 255
+    with rasterio.open(made) as file, rasterio.open(path) as given:
+        assert np.array_equal(file.read(1), expected)
+        assert (file.crs, file.transform, file.nodata) == (given.crs, given.transform, 255)
+        assert tuple(file.colormap(1)[2][:3]) == COLOURS[2]
+        assert json.loads(file.tags()["CLASSES"]) == list(CLASSES)
+        assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert file.profile["compress"] == "deflate"
+    assert "<Category>wood</Category>" in made.with_name("scene.tif.aux.xml").read_text()
+    assert 'label="wood"' in made.with_suffix(".qml").read_text()
+    assert not list((tmp_path / "out").glob("*.partial"))
+
+
+def test_a_large_map_has_tiles_and_overviews(tmp_path):
+    path = write_scene(tmp_path / "wide.tif", ground(600, 1100))
+    (made,) = make_map(segmenter(size=256), path, tmp_path / "out")
+    with rasterio.open(made) as file:
+        assert file.profile["tiled"]
+        assert file.overviews(1) == [2, 4]
+
+
+def test_extras_tell_how_sure_the_model_is(scene, tmp_path):
+    path, pixels = scene
+    model = segmenter()
+    probability = direct(model, pixels)
+    for storage, full in (("uint8", 254), ("uint16", 65534)):
+        out = tmp_path / storage
+        make_map(model, path, out, extras=("confidence", "entropy", "probabilities"), storage=storage)
+        expected = {
+            "confidence": probability.max(0, keepdims=True),
+            "entropy": -(probability * np.log(probability)).sum(0, keepdims=True) / np.log(4),
+            "probabilities": probability,
+        }
+        for name, values in expected.items():
+            with rasterio.open(out / f"scene.{name}.tif") as file:
+                found = file.read()
+                assert file.scales[0] == pytest.approx(1 / full)
+                assert (found[:, :20, :30] == full + 1).all()
+                valid = found[:, 20:]
+                assert np.abs(valid / full - values[:, 20:]).max() < 0.51 / full + 1e-5
+            assert (out / f"scene.{name}.qml").is_file()
+
+
+def test_scenes_without_a_place_on_earth_are_mapped_too(tmp_path):
+    pixels = ground(40, 50)
+    path = write_scene(tmp_path / "photo.tif", pixels, crs=None, transform=None)
+    model = segmenter()
+    outlines = Outlines("geojson", tolerance=0)
+    *_, drawn, made = make_map(model, path, tmp_path / "map.tif", outlines=outlines)
+    assert made == tmp_path / "map.tif"
+    assert np.array_equal(read(made)[0], direct(model, pixels).argmax(0))
+    areas = pyogrio.raw.read(drawn, columns=["area_px"])[3][0]
+    assert areas.sum() == pixels[0].size
+
+
+@pytest.mark.parametrize("format", ["gpkg", "geojson", "fgb"])
+def test_polygons_cover_the_valid_pixels_without_gaps(scene, tmp_path, format):
+    path, pixels = scene
+    *_, drawn, made = make_map(segmenter(), path, tmp_path, outlines=Outlines(format, smallest=40, tolerance=1.0))
+    info, _, geometry, (names, numbers, areas, sure) = pyogrio.raw.read(drawn)
+    shapes = shapely.from_wkb(geometry)
+    valid = (pixels[0] > 0).sum() * 100
+    assert areas.sum() == valid
+    assert (areas >= 4000).all()
+    assert all(CLASSES[number] == name for number, name in zip(numbers, names, strict=True))
+    assert ((sure > 0.25) & (sure <= 1)).all()
+    if format == "geojson":
+        assert "4326" in info["crs"] or "CRS84" in info["crs"]
+        with rasterio.open(path) as given:
+            bounds = transform_bounds(given.crs, "EPSG:4326", *given.bounds)
+        assert np.allclose(shapely.total_bounds(shapes), bounds, atol=1e-3)
+        return
+    assert shapely.coverage_is_valid(shapely.get_parts(shapes))
+    # Simplifying moves outer corners too; between neighbours nothing opens.
+    assert shapely.area(shapes).sum() == pytest.approx(shapely.union_all(shapes).area)
+    assert shapely.area(shapes).sum() == pytest.approx(valid, rel=0.02)
+    rows = read(made)[0]
+    assert len(names) < sum(1 for _ in rasterio.features.shapes(rows, mask=rows != 255, connectivity=4))
+
+
+def test_polygons_agree_with_the_map_across_slices(tmp_path, monkeypatch):
+    """Numbered a few rows at a time or all at once: the same patches."""
+    path = write_scene(tmp_path / "scene.tif", ground(60, 40, patch=5))
+    found = []
+    for rows in (7, 512):
+        monkeypatch.setattr("sensam.infer.patches.ROWS_AT_ONCE", rows)
+        outlines = Outlines("fgb", smallest=0, tolerance=0)
+        *_, drawn, made = make_map(segmenter(), path, tmp_path / str(rows), outlines=outlines)
+        geometry, fields = pyogrio.raw.read(drawn)[2:]
+        order = sorted(zip(shapely.from_wkb(geometry), *fields, strict=True), key=lambda one: one[0].wkt)
+        found.append([(one.wkt, *facts[:3], round(facts[3], 9)) for one, *facts in order])
+    assert found[0] == found[1]
+    whole = [shape for shape, _ in rasterio.features.shapes(read(made)[0], connectivity=4)]
+    assert len(whole) == len(found[0])
+
+
+def test_areas_in_degrees_are_square_metres(tmp_path):
+    path = write_scene(tmp_path / "scene.tif", ground(100, 100), crs="EPSG:4326", transform=place(10, 60.5, 0.01))
+    *_, drawn, _ = make_map(segmenter(), path, tmp_path / "out", outlines=Outlines())
+    area = pyogrio.raw.read(drawn, columns=["area_m2"])[3][0].sum()
+    assert area == pytest.approx(1 * 111_195 * np.cos(np.radians(60)) * 111_195, rel=1e-3)
+
+
+def test_a_box_and_polygons_choose_a_part(scene, tmp_path):
+    path, pixels = scene
+    model = segmenter()
+    (made,) = make_map(model, path, tmp_path / "box", box=(500_400, 4_999_400, 500_900, 4_999_705))
+    with rasterio.open(made) as file:
+        assert file.bounds == (500_400, 4_999_400, 500_900, 4_999_710)
+        assert np.array_equal(file.read(1), direct(model, pixels[:, 29:60, 40:90]).argmax(0))
+    corner = shapely.Polygon([(500_000, 4_999_100), (500_600, 4_999_100), (500_000, 4_999_700)])
+    area = tmp_path / "area.gpkg"
+    geometry = np.array([corner.wkb], dtype=object)
+    pyogrio.raw.write(area, geometry, [], [], geometry_type="Polygon", crs="EPSG:32632")
+    (made,) = make_map(segmenter(), path, tmp_path / "area", area=area)
+    with rasterio.open(made) as file:
+        found = file.read(1)
+        assert found.shape == (60, 60)
+        assert (found == 255).mean() == pytest.approx(0.5, abs=0.02)
+        assert found[-1, 0] != 255
+        assert found[0, -1] == 255
+
+
+def test_another_resolution_and_bands_of_other_sizes(tmp_path):
+    pixels = ground(80, 80, patch=8)
+    model = segmenter()
+    path = write_scene(tmp_path / "fine.tif", pixels)
+    (made,) = make_map(model, path, tmp_path / "out", resolution=20.0)
+    with rasterio.open(made) as file:
+        assert file.res == (20, 20)
+        assert np.array_equal(file.read(1), direct(model, pixels[:, ::2, ::2]).argmax(0))
+    folder = tmp_path / "bands"
+    for name, plane in zip(BANDS, pixels, strict=True):
+        step = 2 if name == "B04" else 1
+        write_scene(
+            folder / f"T32_{name}.tif",
+            plane[None, ::step, ::step],
+            None,
+            transform=place(500_000, 5_000_000, 10 * step),
+        )
+    with pytest.raises(InputError, match="one grid"):
+        make_map(model, folder, tmp_path / "refused")
+    (made,) = make_map(model, folder, tmp_path / "joined", resolution=20.0)
+    assert np.array_equal(read(made)[0], direct(model, pixels[:, ::2, ::2]).argmax(0))
+
+
+def test_bands_by_name_in_files_lists_folders_vrt_netcdf_and_stac(scene, tmp_path):
+    path, pixels = scene
+    model = segmenter()
+    expected = direct(model, pixels).argmax(0)
+    expected[:20, :30] = 255
+    turned = write_scene(tmp_path / "turned.tif", pixels[::-1], BANDS[::-1])
+    singles = [
+        write_scene(tmp_path / "bands" / f"{name}.tif", plane[None], None)
+        for name, plane in zip(BANDS, pixels, strict=True)
+    ]
+    rasterio.shutil.copy(path, tmp_path / "scene.vrt", driver="VRT")
+    assets = {
+        f"asset{at}": {"href": f"bands/{one.name}", "eo:bands": [{"name": one.stem}]} for at, one in enumerate(singles)
+    }
+    (tmp_path / "item.json").write_text(json.dumps({"type": "Feature", "stac_version": "1.0.0", "assets": assets}))
+    whole = {"data": {"href": str(turned), "bands": [{"name": name} for name in BANDS[::-1]]}}
+    (tmp_path / "whole.json").write_text(json.dumps({"stac_version": "1.1.0", "assets": whole}))
+    scenes = [turned, tmp_path / "bands", ",".join(map(str, singles[::-1])), tmp_path / "scene.vrt"]
+    for number, source in enumerate([*scenes, tmp_path / "item.json", tmp_path / "whole.json"]):
+        (made,) = make_map(model, source, tmp_path / f"out{number}")
+        assert np.array_equal(read(made)[0], expected), source
+
+
+def test_netcdf_scenes(tmp_path):
+    import xarray
+
+    pixels = ground(40, 50)
+    axes = {"y": 5_000_000 - 10 * (np.arange(40) + 0.5), "x": 500_000 + 10 * (np.arange(50) + 0.5)}
+    planes = {name: (("y", "x"), plane) for name, plane in zip(BANDS, pixels, strict=True)}
+    xarray.Dataset(planes, axes).to_netcdf(tmp_path / "scene.nc", engine="h5netcdf")
+    (made,) = make_map(segmenter(), tmp_path / "scene.nc", tmp_path / "out")
+    assert np.array_equal(read(made)[0], direct(segmenter(), pixels).argmax(0))
+
+
+def test_missing_bands_are_an_error_or_what_the_model_learnt_to_do_without(scene, tmp_path):
+    _, pixels = scene
+    path = write_scene(tmp_path / "two.tif", pixels[:2], BANDS[:2])
+    with pytest.raises(InputError, match="lacks B04"):
+        make_map(segmenter(), path, tmp_path / "out")
+    model = segmenter(takes_missing_bands=True)
+    (made,) = make_map(model, path, tmp_path / "out")
+    third = np.full_like(pixels[2:], 500)  # the mean
+    expected = direct(model, np.concatenate([pixels[:2], third])).argmax(0)
+    expected[:20, :30] = 255
+    assert np.array_equal(read(made)[0], expected)
+
+
+def test_bands_named_by_the_user(scene, tmp_path):
+    _, pixels = scene
+    path = write_scene(tmp_path / "bare.tif", pixels[::-1], None)
+    (made,) = make_map(segmenter(), path, tmp_path / "out", bands=BANDS[::-1])
+    expected = direct(segmenter(), pixels).argmax(0)
+    expected[:20, :30] = 255
+    assert np.array_equal(read(made)[0], expected)
+
+
+def test_panoramas_wrap(tmp_path):
+    pixels = ground(32, 64)
+    model = segmenter(network(5), sensor=sensor("equirectangular"), size=40)
+    path = write_scene(tmp_path / "pano.tif", pixels, crs=None, transform=None)
+    job = SceneJob(model, "", str(path), Target(tmp_path, "map"), MapSettings(overlap=8))
+    assert job.layout.wraps
+    made = job.complete(job.run(Vote([model], device="cpu")))[-1]
+    rolled = write_scene(tmp_path / "rolled.tif", np.roll(pixels, 32, 2), crs=None, transform=None)
+    (other,) = make_map(model, rolled, tmp_path / "other", overlap=8)
+    assert np.array_equal(np.roll(read(made), 32, 2), read(other))
+
+
+def test_outputs_appear_only_when_complete_and_a_second_run_goes_on(scene, tmp_path):
+    path, _ = scene
+    out = tmp_path / "out"
+    model = segmenter(network(3))
+    job = SceneJob(model, "same", str(path), Target(out, "map"), MapSettings())
+    failing = segmenter(Failing(network(3), 7))
+    with pytest.raises(KeyboardInterrupt):
+        job.run(Vote([failing], device="cpu"))
+    assert [entry.name for entry in out.iterdir()] == ["map.partial"]
+    again = segmenter(Failing(network(3), 1000))
+    job = SceneJob(model, "same", str(path), Target(out, "map"), MapSettings())
+    made = job.complete(job.run(Vote([again], device="cpu")))[-1]
+    assert again.network.seen < job.layout.tiles - 3
+    (fresh,) = make_map(model, path, tmp_path / "fresh")
+    assert np.array_equal(read(made), read(fresh))
+    assert SceneJob(model, "same", str(path), Target(out, "map"), MapSettings()).is_done
+    other = SceneJob(model, "another", str(path), Target(out, "map"), MapSettings())
+    with pytest.raises(InputError, match="--overwrite"):
+        assert other.is_done
+    assert not SceneJob(model, "another", str(path), Target(out, "map"), MapSettings(overwrite=True)).is_done
+
+
+KILLED = """
+import sys, time
+from tests.infer.mapmaking import segmenter, network
+from sensam.infer.mapping import MapSettings, SceneJob, Target
+from sensam.infer.voting import Vote
+from pathlib import Path
+model = segmenter(network(3))
+vote = Vote([model], device="cpu")
+def slow(image):
+    time.sleep(0.02)
+    return vote(image)
+SceneJob(model, "same", sys.argv[1], Target(Path(sys.argv[2]), "map"), MapSettings()).run(slow)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_killed_for_good_loses_nothing(tmp_path):
+    path = write_scene(tmp_path / "scene.tif", ground(400, 400))
+    out = tmp_path / "out"
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen([sys.executable, "-c", KILLED, path, out], cwd=root)
+    journal = out / "map.partial" / "strip-000000" / "done.json"
+    deadline = time.monotonic() + 45
+    while time.monotonic() < deadline and not (journal.exists() and json.loads(journal.read_text())["batches"] > 20):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert [entry.name for entry in out.iterdir()] == ["map.partial"]
+    model = segmenter(Failing(network(3), 10_000))
+    job = SceneJob(segmenter(network(3)), "same", str(path), Target(out, "map"), MapSettings())
+    made = job.complete(job.run(Vote([model], device="cpu")))[-1]
+    assert model.network.seen <= job.layout.tiles - 20
+    (fresh,) = make_map(segmenter(network(3)), path, tmp_path / "fresh")
+    assert np.array_equal(read(made), read(fresh))
+
+
+def test_what_cannot_be_mapped_is_refused_before_anything_is_written(scene, tmp_path):
+    path, _ = scene
+    model = segmenter()
+    cases = {
+        "lies outside": {"box": (0.0, 0.0, 10.0, 10.0)},
+        "has no area": {"box": (500_500.0, 4_999_500.0, 500_500.0, 4_999_600.0)},
+        "0 to 16": {"overlap": 17},
+        "makes no sense": {"resolution": 0.0},
+        "at a time": {"batch": 0},
+        "Give one of them": {"box": (500_000.0, 4_999_500.0, 500_500.0, 4_999_600.0), "area": path},
+    }
+    for answer, settings in cases.items():
+        with pytest.raises((InputError, SettingsError), match=answer):
+            make_map(model, path, tmp_path / "out", **settings)
+    with pytest.raises(InputError, match="the scene itself"):
+        make_map(model, path, path)
+    with pytest.raises(SettingsError, match="several scenes"):
+        Target.of("a.tif", tmp_path / "map.tif", alone=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_boxes_snap_to_the_pixels_they_touch(scene):
+    from sensam.data.readers import describe
+
+    info = describe(scene[0])
+    assert window_of_box((500_000, 4_999_990, 500_010, 5_000_000), info) == (0, 0, 1, 1)
+    assert window_of_box((499_000, 4_999_985, 500_015, 5_000_100), info) == (0, 0, 2, 2)
+
+
+def test_a_scene_without_a_valid_pixel_leaves_nothing_behind(tmp_path):
+    path = write_scene(tmp_path / "empty.tif", np.zeros((3, 40, 40), np.uint16))
+    with pytest.raises(InputError, match="no valid pixel"):
+        make_map(segmenter(), path, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_full_disk_is_noticed_before_and_during(scene, tmp_path, monkeypatch):
+    path, _ = scene
+    free = os.statvfs_result((4096, 4096, 1, 1, 1, 1, 1, 1, 0, 255))
+    with monkeypatch.context() as full:
+        full.setattr(os, "statvfs", lambda _: free)
+        with pytest.raises(InputError, match="has room for"):
+            make_map(segmenter(), path, tmp_path / "out")
+
+    def no_room(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", no_room)
+        with pytest.raises(InputError, match="the disk is full"):
+            make_map(segmenter(), path, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.tif"))
+    (made,) = make_map(segmenter(), path, tmp_path / "out")
+    assert made.is_file()
