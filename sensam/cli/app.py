@@ -7,10 +7,12 @@ import typer
 from sensam.cli.check import check
 from sensam.cli.claims import claims
 from sensam.cli.demo import demo
+from sensam.cli.evaluate import evaluate
 from sensam.cli.scenes import scenes
 from sensam.cli.sensors import sensors
 from sensam.cli.stats import stats
 from sensam.cli.teacher import teacher
+from sensam.cli.train import train
 from sensam.errors import SensamError
 from sensam.version import __version__
 
@@ -44,6 +46,8 @@ app.command()(stats)
 app.command()(scenes)
 app.command()(demo)
 app.command()(sensors)
+app.command()(train)
+app.command()(evaluate)
 app.command()(claims)
 app.add_typer(teacher, name="teacher", no_args_is_help=True)
 

@@ -80,10 +80,14 @@ def _prefixes(name: str) -> list[str]:
     return [".".join(parts[: end + 1]) for end in range(len(parts))]
 
 
+def has_part(module: nn.Module, child: str) -> bool:
+    """Whether a child of this dotted name is there."""
+    return any(name == child for name, _ in module.named_modules())
+
+
 def remove(module: nn.Module, child: str) -> None:
     """Take a child out of a module, by its dotted name."""
-    parent, _, name = child.rpartition(".")
-    owner = module.get_submodule(parent)
-    if name not in owner._modules:
+    if not has_part(module, child):
         raise SettingsError(f"{type(module).__name__} has no part named {child!r} to discard.")
-    delattr(owner, name)
+    parent, _, name = child.rpartition(".")
+    delattr(module.get_submodule(parent), name)

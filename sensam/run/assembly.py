@@ -18,7 +18,7 @@ from sensam.data.stream import EvaluationStream, TrainingStream
 from sensam.errors import SettingsError
 from sensam.methods import find_method
 from sensam.methods.base import Method, MethodConfig, Stage, Task
-from sensam.nn.surgery import choose, remove
+from sensam.nn.surgery import choose, has_part, remove
 from sensam.radiometry import RadiometryContract, check
 from sensam.sensors import Sensor
 
@@ -72,10 +72,23 @@ def learned_by(method: Method, stages: Sequence[Stage]) -> dict[str, frozenset[s
     }
 
 
-def discard(method: Method, stage: Stage) -> None:
-    """Take out what has done its work when a stage ends."""
-    for child in stage.discards:
-        remove(method, child)
+def discard(method: Method, stages: Sequence[str]) -> None:
+    """Take out what these stages leave behind that has done its work."""
+    for stage in method.stages:
+        if stage.name in stages:
+            for child in stage.discards:
+                if has_part(method, child):
+                    remove(method, child)
+
+
+def spent(method: Method, done: Sequence[str]) -> tuple[str, ...]:
+    """The stages whose discards a model at rest does without.
+
+    One that stops before the method's last stage keeps what its own last stage had: an inherited student answers
+    clicks by parts that fine-tuning no longer needs.
+    """
+    is_complete = bool(done) and done[-1] == method.stages[-1].name
+    return tuple(done) if is_complete else tuple(done[:-1])
 
 
 def share_labels(dataset: Dataset, split: str, share: float, seed: int) -> Dataset:

@@ -17,7 +17,7 @@ from sensam.infer.segmenter import Segmenter
 from sensam.methods.base import Method, Task
 from sensam.nn.surgery import holdings
 from sensam.radiometry import match
-from sensam.run.assembly import build_method, discard, learned_by
+from sensam.run.assembly import build_method, discard, learned_by, spent
 from sensam.sam.anatomy import Anatomy
 from sensam.sam.model import Sam
 from sensam.sam.weights import load_sam
@@ -149,9 +149,7 @@ def as_model(method: Method, config: Mapping[str, Any]) -> Model:
 def restore(method: Method, weights: Mapping[str, torch.Tensor], stages: tuple[str, ...], source: str) -> None:
     """Put trained weights into a fresh method: exactly those that these stages leave behind."""
     trained = trained_by(method, stages)
-    for stage in method.stages:
-        if stage.name in stages:
-            discard(method, stage)
+    discard(method, spent(method, stages))
     places = holdings(method, trained)
     difference = describe_difference(source, weights, places)
     if difference:

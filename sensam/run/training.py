@@ -19,6 +19,7 @@ from sensam.run.assembly import (
     discard,
     fit_dataset,
     learned_by,
+    spent,
     training_loader,
     validation_loader,
     with_statistics,
@@ -27,6 +28,7 @@ from sensam.run.model import Model, as_model, describe_model, restore, save_mode
 from sensam.sam.weights import load_sam
 from sensam.sensors import Sensor
 from sensam.train.checkpoint import Checkpoints, Progress
+from sensam.train.clicking import ClickJudge
 from sensam.train.display import Display
 from sensam.train.folder import ModelFolder, read_model
 from sensam.train.journal import Journal
@@ -124,24 +126,27 @@ class _Course:
             if number > progress.stage:
                 progress = Progress(stage=number, results=progress.results)
                 optimiser = None
+            discard(self.method, self._names(number))
             if not progress.is_done:
                 self._teach_stage(number, progress, optimiser, journal)
-            discard(self.method, self.stages[number])
+        discard(self.method, spent(self.method, self._names(len(self.stages))))
         return self._close(progress, time.monotonic() - started)
 
     def _taken_up(self) -> tuple[Progress, Mapping[str, Any]]:
         """The method as the last checkpoint has it."""
         progress, weights, optimiser = self.checkpoints.load(self.fabric.device)
-        for stage in self.stages[: progress.stage]:
-            discard(self.method, stage)
+        discard(self.method, self._names(progress.stage))
         put(self.method, weights, self._trained(progress.stage))
         self.display.say(f"going on at step {progress.step} of stage {self.stages[progress.stage].name}")
         return progress, optimiser
 
     def _trained(self, number: int) -> frozenset[str]:
         """Names of what the stages up to this one train."""
-        names = (*self.before, *(stage.name for stage in self.stages[: number + 1]))
-        return frozenset().union(*(self.learned[name] for name in names))
+        return frozenset().union(*(self.learned[name] for name in self._names(number + 1)))
+
+    def _names(self, count: int) -> tuple[str, ...]:
+        """The stages behind the method once so many of this run are: those of the model it began from come first."""
+        return (*self.before, *(stage.name for stage in self.stages[:count]))
 
     def _teach_stage(
         self, number: int, progress: Progress, optimiser: Mapping[str, Any] | None, journal: Journal | None
@@ -170,13 +175,17 @@ class _Course:
         stage_run.fit()
 
     def _judge(self, stage: Stage) -> Judge:
-        if stage.judged_by == "classes":
-            return ClassJudge(self.method.task.classes, self.method.task.ignore)
-        return LossJudge(stage.loss)
+        task = self.method.task
+        judges: dict[str, Judge] = {
+            "classes": ClassJudge(task.classes, task.ignore),
+            "clicks": ClickJudge(task.ignore),
+            "loss": LossJudge(stage.loss),
+        }
+        return judges[stage.judged_by]
 
     def _close(self, progress: Progress, seconds: float) -> Model:
         """Write the model folder and metrics.json."""
-        names = (*self.before, *(stage.name for stage in self.stages))
+        names = self._names(len(self.stages))
         config = describe_model(self.method, self.settings.method, colours=self.dataset.colours, stages=names)
         if self.fabric.is_global_zero:
             trained = frozenset().union(*(self.learned[name] for name in names))

@@ -1,0 +1,79 @@
+"""`sensam evaluate`: a trained model against the labels of a split, class by class."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sensam.evaluate.metrics import Evaluation
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A model folder, the folder of its run, or a hub id.")],
+    data: Annotated[Path, typer.Argument(help="A dataset.yaml, or a folder with images and masks.")],
+    split: Annotated[str, typer.Option(help="The split to score on.")] = "test",
+    scoring: Annotated[
+        str, typer.Option(help="strict, or as an evaluator of the literature: e2sam, cwsam-paper, cwsam-ignore-gt.")
+    ] = "strict",
+    left_out: Annotated[
+        int | None, typer.Option(help="The class that such a scoring treats apart, by its number.")
+    ] = None,
+    clicks: Annotated[bool, typer.Option("--clicks", help="Score one click on each region instead of maps.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Also write the numbers to this .json, or images to a .csv.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    batch: Annotated[int, typer.Option(min=1, help="Windows at a time.")] = 4,
+) -> None:
+    """Score a trained model on the labels of a split, class by class, from one matrix over all of its pixels.
+
+    Example: [bold]sensam evaluate runs/mine my-data --split test --out scores.json[/bold]
+    """
+    import json
+    from typing import get_args
+
+    from rich.console import Console
+
+    from sensam.errors import unknown
+    from sensam.evaluate.metrics import evaluate as score
+    from sensam.evaluate.metrics import evaluate_clicks
+    from sensam.train.confusion import Scoring
+
+    if scoring not in get_args(Scoring):
+        raise unknown("scoring", scoring, get_args(Scoring))
+    console = Console(highlight=False)
+    if clicks:
+        found = evaluate_clicks(model, data, split=split, device=device, batch=batch)
+        for name, value in found.items():
+            console.print(f"{name.replace('_', ' ')} {value:.4g}")
+        if out is not None:
+            out.write_text(json.dumps(dict(found), indent=2) + "\n", encoding="utf-8")
+        return
+    report = score(
+        model,
+        data,
+        split=split,
+        scoring=scoring,  # type: ignore[arg-type]  # checked above
+        left_out=left_out,
+        device=device,
+        batch=batch,
+    )
+    _print_table(console, report)
+    if out is not None:
+        report.write(out)
+        console.print(f"wrote {out}", soft_wrap=True)
+
+
+def _print_table(console: "Console", report: "Evaluation") -> None:
+    from rich.table import Table
+
+    table = Table("class", "IoU", "precision", "recall", "F1", "labelled pixels", box=None, pad_edge=False)
+    scored = report.confusion
+    for place, name in enumerate(scored.classes):
+        columns = (scored.iou_K, scored.precision_K, scored.recall_K, scored.f1_K)
+        numbers = (f"{100 * values[place]:.2f}" if values[place] == values[place] else "-" for values in columns)
+        table.add_row(name, *numbers, f"{scored.labelled_K[place]:,}")
+    console.print(table)
+    for line in report.lines():
+        console.print(line, soft_wrap=True)

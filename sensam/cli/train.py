@@ -1,0 +1,60 @@
+"""`sensam train`: teach a method on a data set, stage by stage; a stopped run goes on where it was."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def train(
+    data: Annotated[
+        Path | None, typer.Argument(help="A dataset.yaml, or a folder with images and masks.", show_default=False)
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="A published method, or module:Class for your own.", show_default=False)
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/last"),
+    teacher: Annotated[
+        str | None, typer.Option(help="SAM: nano, b, l, h, a hub id, a folder, or a .pth.", show_default="nano")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of everything random.", show_default="0")] = None,
+    assign: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Any setting: train.rate=1e-3, stages.inherit.epochs=5, settings...."
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Start from the settings in a run.yaml.", show_default=False)
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    devices: Annotated[str | None, typer.Option(help="Processes on each machine, or auto.", show_default="1")] = None,
+    accelerator: Annotated[str | None, typer.Option(help="auto, cpu, gpu, mps.", show_default="auto")] = None,
+    nodes: Annotated[int | None, typer.Option(min=1, help="Machines.", show_default="1")] = None,
+    precision: Annotated[str | None, typer.Option(help="32 or bf16.", show_default="32")] = None,
+) -> None:
+    """Teach a method on a data set, stage by stage, into a run folder; --resume goes on after any interruption.
+
+    Example: [bold]sensam train my-data --method e2sam --set train.epochs=20 --out runs/mine[/bold]
+    """
+    from sensam.config import RunSettings, override, read_settings, validate
+
+    values: dict[str, Any] = {}
+    if config is not None:
+        values = read_settings(config)
+    elif resume and data is None and (out / "run.yaml").is_file():
+        values = read_settings(out / "run.yaml")
+    machine = {"devices": devices, "accelerator": accelerator, "nodes": nodes, "precision": precision}
+    given = {"data": data and str(data), "method": method, "teacher": teacher, "seed": seed, "out": str(out)}
+    values |= {name: value for name, value in given.items() if value is not None}
+    values["machine"] = {**values.get("machine", {}), **{k: v for k, v in machine.items() if v is not None}}
+    settings = validate(RunSettings, override(values, assign or []), "settings")
+
+    from rich.console import Console
+
+    from sensam.run.training import run
+    from sensam.train.display import Display
+
+    console = Console(highlight=False)
+    run(settings, resume=resume, display=Display(console))
+    console.print(f"the model is in {out / 'model'}: sensam evaluate {out} {settings.data}", soft_wrap=True)

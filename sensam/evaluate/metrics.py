@@ -1,0 +1,152 @@
+"""A model against the labels of a split: one confusion matrix, a table by class and by image, text and JSON."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sensam.data.dataset import Dataset, open_dataset
+from sensam.data.loader import Loader
+from sensam.data.stream import EvaluationStream
+from sensam.errors import SettingsError
+from sensam.methods.base import Moment
+from sensam.run.assembly import fit_dataset
+from sensam.run.model import Model, load
+from sensam.train.clicking import ClickJudge
+from sensam.train.confusion import MIOU_MEANS, Confusion, Scoring, count, under
+from sensam.types import Batch
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """How well a model maps a split."""
+
+    model: str
+    data: str
+    split: str
+    scoring: Scoring
+    classes: tuple[str, ...]
+    keys: tuple[str, ...]  # of the images
+    matrices_NKK: NDArray[np.int64]  # of each image: labelled by found
+    left_out: int | None = None  # the class that the scoring treats apart
+
+    @cached_property
+    def confusion(self) -> Confusion:
+        """Of the whole split, as the scoring counts it."""
+        return under(Confusion(self.matrices_NKK.sum(0), self.classes), self.scoring, self.left_out)
+
+    def by_image(self) -> list[dict[str, Any]]:
+        """A row for each image: its mIoU and accuracy, and the IoU of each class."""
+        rows = []
+        for key, matrix_KK in zip(self.keys, self.matrices_NKK, strict=True):
+            scored = under(Confusion(matrix_KK, self.classes), self.scoring, self.left_out)
+            ious = {f"iou {name}": value for name, value in zip(self.classes, scored.iou_K, strict=True)}
+            rows.append({"image": key, "miou": scored.miou, "allacc": scored.allacc, **ious})
+        return rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as JSON can hold it."""
+        about = {"model": self.model, "data": self.data, "split": self.split, "images": len(self.keys)}
+        rows = [{name: _plain(value) for name, value in row.items()} for row in self.by_image()]
+        return {**about, "scoring": self.scoring, **self.confusion.to_dict(), "by_image": rows}
+
+    def write(self, path: Path) -> None:
+        """The numbers as JSON; the table of images as CSV where the file is named so."""
+        partial = path.with_name(f".{path.name}.partial")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".csv":
+            rows = self.by_image()
+            with partial.open("w", newline="", encoding="utf-8") as file:
+                table = csv.DictWriter(file, rows[0])
+                table.writeheader()
+                table.writerows(rows)
+        else:
+            partial.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        partial.replace(path)
+
+    def lines(self) -> list[str]:
+        """What stands under a table, so that its numbers can be compared with others'."""
+        scored = self.confusion
+        lines = [f"{name} {100 * value:.2f}" for name, value in scored.summary().items()]
+        text = [f"{'  '.join(lines)}  ({self.scoring} scoring, {len(self.keys)} images)", MIOU_MEANS]
+        if scored.absent:
+            text.append(f"in no mean, because without a union: {', '.join(scored.absent)}")
+        return text
+
+
+def evaluate(
+    model: Model | str | Path,
+    data: Dataset | str | Path,
+    *,
+    split: str = "test",
+    scoring: Scoring = "strict",
+    left_out: int | None = None,
+    batch: int = 4,
+    workers: int = 0,
+    device: torch.device | str = "cpu",
+) -> Evaluation:
+    """Map a split and compare it with its labels, every pixel once, in windows of the size that was trained on."""
+    model, dataset = _opened(model, data, device)
+    if dataset.classes != model.classes:
+        raise SettingsError(
+            f"{dataset.name} has classes {', '.join(dataset.classes) or 'none'}; the model tells apart "
+            f"{', '.join(model.classes)}. They must be the same, in the same order."
+        )
+    stream = EvaluationStream(dataset, split, size=model.segmenter.size)
+    order = {item.key: place for place, item in enumerate(stream.items)}
+    matrices_NKK = np.zeros((len(order), *(2 * (len(model.classes),))), np.int64)
+    loader = Loader(stream, batch_size=batch, workers=workers, device=device)
+    with torch.no_grad():
+        for each in loader:
+            assert each.label_BHW is not None
+            found_BHW = model.segmenter.logits(each.image_BCHW).argmax(1)
+            for row, key in enumerate(each.keys):
+                matrix_KK = count(each.label_BHW[row], found_BHW[row], len(model.classes), dataset.ignore)
+                matrices_NKK[order[key]] += matrix_KK.cpu().numpy()
+    keys = tuple(order)
+    return Evaluation(model.segmenter.name, dataset.name, split, scoring, model.classes, keys, matrices_NKK, left_out)
+
+
+def evaluate_clicks(
+    model: Model | str | Path,
+    data: Dataset | str | Path,
+    *,
+    split: str = "test",
+    batch: int = 4,
+    device: torch.device | str = "cpu",
+) -> Mapping[str, float]:
+    """How well one click finds each labelled region of a split, for a model that answers clicks."""
+    model, dataset = _opened(model, data, device)
+    judge = ClickJudge(dataset.ignore)
+    with torch.no_grad():
+        batches = _batches(model, dataset, split, batch, device)
+        parts = [judge.measure(model.method, each, moment) for each, moment in batches]
+    return dict(judge.report(torch.stack(parts).sum(0)))
+
+
+def _batches(
+    model: Model, dataset: Dataset, split: str, batch: int, device: torch.device | str
+) -> Iterator[tuple[Batch, Moment]]:
+    stream = EvaluationStream(dataset, split, size=model.segmenter.size)
+    loader = Loader(stream, batch_size=batch, device=device)
+    for places, each in zip(loader.places, loader, strict=True):
+        yield each, Moment(0, 0, 0, places)
+
+
+def _opened(model: Model | str | Path, data: Dataset | str | Path, device: torch.device | str) -> tuple[Model, Dataset]:
+    """The model on its device in eval mode, and the data set as its sensor must see it."""
+    loaded = load(model, device=device) if isinstance(model, str | Path) else model.to(device)
+    loaded.method.eval()
+    dataset = open_dataset(data) if isinstance(data, str | Path) else data
+    return loaded, fit_dataset(dataset, loaded.sensor)
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not np.isfinite(value) else value
