@@ -1,0 +1,267 @@
+"""SimMAT: every projector with every strategy learns, what must rest rests, and clicks mean what they should."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sensam.errors import SettingsError
+from sensam.methods.base import Moment, Task
+from sensam.methods.simmat import SimMat, SimMatConfig
+from sensam.methods.tuning import AMOUNTS, STRATEGIES, Strategy
+from sensam.nn.projectors import PROJECTORS
+from sensam.nn.surgery import choose, freeze_all_but
+from sensam.nn.wrapping import unwrap
+from sensam.sam.anatomy import Anatomy, anatomy
+from sensam.sam.framing import PHOTO_MEAN, PHOTO_STD
+from sensam.sam.model import Sam
+from sensam.sensors import Sensor, load_sensor
+from sensam.train.clicking import ClickJudge
+from sensam.types import Batch, Prompts
+from tests.sam.conftest import fill
+
+SMALL = Anatomy(
+    "small", 16, 2, 2, (1,), window=3, patch=8, image_size=32, embedding=16, decoder_heads=2, decoder_mlp=16
+)
+PEFT = tuple(AMOUNTS)
+
+
+def make_sam(bands: int = 3) -> Sam:
+    sam = Sam(replace(SMALL, bands=bands))
+    fill(sam, 0)
+    return sam.eval()
+
+
+def sensor_of(bands: int) -> Sensor:
+    return Sensor.from_dict({"name": "s", "bands": [f"b{band}" for band in range(bands)], "every_band": {"unit": "DN"}})
+
+
+def make(bands: int = 4, *, sam: Sam | None = None, seed: int = 0, **settings: Any) -> SimMat:
+    if settings.get("strategy", "lora") in AMOUNTS:
+        settings.setdefault("amount", 8)
+    task = Task(sensor_of(bands), ("ground", "thing", "other"), sam or make_sam(), size=32, seed=seed)
+    return SimMat(task, SimMatConfig(**settings))
+
+
+def batch_of(bands: int, count: int = 2) -> Batch:
+    dice = torch.Generator().manual_seed(5)
+    label = torch.zeros(count, 32, 32, dtype=torch.int64)
+    label[:, 4:20, 6:22], label[:, 22:30, 2:12], label[:, :3] = 1, 2, 255
+    image = torch.randn(count, bands, 32, 32, generator=dice) + label.clamp(max=2)[:, None]
+    return Batch(image, torch.ones(count, 32, 32, dtype=torch.bool), label, tuple("ab"[:count]))
+
+
+def moment_of(step: int, count: int = 2) -> Moment:
+    return Moment(0, 0, step, range(count * step, count * step + count))
+
+
+def learn(method: SimMat, batch: Batch, steps: int = 1) -> list[float]:
+    (stage,) = method.stages
+    moving = freeze_all_but(method, stage.learns)
+    optimiser = torch.optim.Adam([p for name, p in method.named_parameters() if name in moving], lr=1e-2)
+    method.train()
+    losses = []
+    for step in range(steps):
+        optimiser.zero_grad()
+        loss = stage.loss(batch, moment_of(step, len(batch)))["loss"]
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    method.eval()
+    return losses
+
+
+def weights(method: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in method.named_parameters()}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("projector", PROJECTORS)
+def test_every_projector_with_every_strategy_learns_and_is_judged(projector: str, strategy: Strategy) -> None:
+    method, batch = make(projector=projector.replace("preattn", "preattn(8,1,8)"), strategy=strategy), batch_of(4)
+    before = weights(method)
+    (loss,) = learn(method, batch)
+    assert np.isfinite(loss)
+    (stage,) = method.stages
+    moved = {name for name, value in weights(method).items() if not torch.equal(value, before[name])}
+    assert moved
+    assert moved <= set(choose(before, stage.learns))
+    report = ClickJudge().report(ClickJudge().measure(method, batch, moment_of(0)))
+    assert report["regions"] == 4
+    assert 0 <= report["click_iou"] <= 1
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_what_rests_stays_bitwise_and_the_transfer_layer_always_learns(strategy: Strategy) -> None:
+    method = make(strategy=strategy)
+    before = weights(method)
+    learn(method, batch_of(4), steps=2)
+    changed = {name for name, value in weights(method).items() if not torch.equal(value, before[name])}
+    patches = {"sam.vision_encoder.patch_embed.host.projection.weight"}
+    assert (patches <= changed) == (strategy in ("full", "probe"))
+    mat = {name for name in before if ".patch_embed.part." in name}
+    assert len(mat) == 4
+    assert mat <= changed
+    still = {name for name in before if name.startswith(("sam.prompt_encoder.", "sam.shared_image_embedding."))}
+    if strategy != "full":
+        still |= {name for name in before if ".neck." in name}
+        still |= {name for name in before if name.startswith("sam.mask_decoder.") and ".part." not in name}
+    assert not still & changed
+    assert all(p.grad is None for name, p in method.named_parameters() if name in still)
+    added = {name for name in before if ".part." in name} - mat
+    assert len(added & changed) == len(added)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "total"),
+    [
+        ("full", 93_734_503),
+        ("probe", 3_741_571),
+        ("adapter", 3_908_979),
+        ("lora", 4_280_451),
+        ("prompt", 4_408_451),
+        ("prefix", 4_408_451),
+    ],
+)
+def test_trained_parameters_of_vit_b_with_six_bands(strategy: Strategy, total: int) -> None:
+    with torch.device("meta"):
+        task = Task(sensor_of(6), ("a", "b"), Sam(anatomy("b")), size=1024)
+        method = SimMat(task, SimMatConfig(strategy=strategy))
+    sizes = {name: parameter.numel() for name, parameter in method.named_parameters()}
+    assert sum(sizes[name] for name in choose(sizes, method.stages[0].learns)) == total
+
+
+@pytest.mark.parametrize("bands", [1, 3, 13])
+def test_any_number_of_bands_and_any_size(bands: int) -> None:
+    method = make(bands)
+    assert method.promptable().anatomy.bands == bands
+    assert method.task.sam.anatomy.bands == 3
+    learn(method, batch_of(bands))
+    prompts = Prompts(torch.tensor([[[9.0, 20.0]]]), torch.ones(1, 1, dtype=torch.int64))
+    sam = method.promptable()
+    logits, _ = sam.decode(sam.encode(torch.randn(1, bands, 21, 50)), prompts, multimask=False)
+    assert sam.enlarge(logits, (21, 50)).shape == (1, 1, 21, 50)
+
+
+def test_the_sam_of_the_task_is_never_changed_and_comes_back_bit_for_bit() -> None:
+    sam = make_sam()
+    before = {name: value.clone() for name, value in sam.state_dict().items()}
+    method = make(sam=sam)
+    learn(method, batch_of(4), steps=2)
+    back = unwrap(method.promptable())
+    for state in (sam.state_dict(), back.state_dict()):
+        assert list(state) == list(before)
+        assert all(torch.equal(value, before[name]) for name, value in state.items())
+
+
+def test_an_inherited_student_needs_no_projector_and_may_have_one() -> None:
+    student = make_sam(bands=5)
+    plain = make(5, sam=student, projector="none")
+    assert not any("patch_embed.part" in name for name in plain.stages[0].learns)
+    learn(plain, batch_of(5))
+    with_mat = make(5, sam=student, projector="mat_conv")
+    assert with_mat.sam.vision_encoder.patch_embed.part.narrow.out_channels == 5
+    learn(with_mat, batch_of(5))
+    with pytest.raises(SettingsError, match="needs a SAM of 4 bands as s has, found 3"):
+        make(4, projector="none")
+
+
+def test_the_seed_decides_every_new_weight_and_the_first_losses() -> None:
+    def first(seed: int) -> list[float]:
+        return learn(make(seed=seed, strategy="prefix"), batch_of(4), steps=3)
+
+    assert first(1) == first(1)
+    assert first(1) != first(2)
+    sam = make_sam()
+    torch.manual_seed(9)
+    expected = torch.rand(1)
+    torch.manual_seed(9)
+    make(sam=sam)
+    assert torch.equal(torch.rand(1), expected)  # building takes nothing from anyone's random numbers
+
+
+def test_from_scratch_starts_elsewhere() -> None:
+    scratch = make(start="random", strategy="full", projector="mat_conv")
+    assert not torch.equal(scratch.sam.mask_decoder.iou_token.weight, make_sam().mask_decoder.iou_token.weight)
+    learn(scratch, batch_of(4))
+
+
+def test_kept_colours_show_sam_its_own_photograph() -> None:
+    sensor = load_sensor("rgb-thermal").with_statistics((120, 110, 90, 7000), (50, 60, 70, 300))
+    sam = make_sam()
+    task = Task(sensor, ("a", "b"), sam, size=32)
+    method = SimMat(task, SimMatConfig(keeps_rgb=True, amount=2)).eval()
+    stored = torch.randint(0, 256, (1, 4, 32, 32)).float()
+    mean, std = (torch.tensor(part)[:, None, None] for part in sensor.statistics)
+    photograph = (stored[:, :3] - torch.tensor(PHOTO_MEAN)[:, None, None]) / torch.tensor(PHOTO_STD)[:, None, None]
+    assert torch.allclose(method.sam.encode((stored - mean) / std), sam.encode(photograph), atol=1e-3)
+    plain = SimMat(task, SimMatConfig(amount=2)).eval()
+    assert not torch.allclose(plain.sam.encode((stored - mean) / std), sam.encode(photograph), atol=0.1)
+    with pytest.raises(SettingsError, match="keeps_rgb starts mat_conv"):
+        make(4, keeps_rgb=True)
+
+
+def test_the_loss_is_of_the_clicked_region_and_leaves_out_what_is_unknown() -> None:
+    method, batch = make(clicks=2), batch_of(4)
+    method.eval()
+    asked = method._ask(batch, moment_of(0))
+    assert asked.count == 4
+    assert asked.prompts.points_NP2 is not None
+    assert batch.label_BHW is not None
+    for number, (x, y) in enumerate(asked.prompts.points_NP2[:, 0].long().tolist()):
+        label = batch.label_BHW[number // 2]
+        assert torch.equal(asked.mask_Nhw[number], (label == label[y, x])[1::2, 1::2])
+        assert torch.equal(asked.known_Nhw[number], (label != 255)[1::2, 1::2])
+    wild = batch.label_BHW.clone()
+    image = batch.image_BCHW.clone()
+    wild[0] = 0  # nothing to click in the first image
+    image[0] = 50
+    only = method.stages[0].loss(Batch(image, batch.valid_BHW, wild, batch.keys), moment_of(0))
+    alone = method.stages[0].loss(Batch(image[1:], batch.valid_BHW[1:], wild[1:], ("b",)), Moment(0, 0, 0, range(1, 2)))
+    assert only["asked"] == 2
+    assert torch.allclose(only["loss"], alone["loss"], atol=1e-6)
+    nothing = method.stages[0].loss(Batch(image, batch.valid_BHW, wild * 0, batch.keys), moment_of(0))
+    assert nothing["loss"].item() == 0
+
+
+def test_clicks_do_not_depend_on_the_batch_they_come_in() -> None:
+    method, batch = make(clicks=2), batch_of(4)
+    together = method._ask(batch, moment_of(0)).prompts.points_NP2
+    assert batch.label_BHW is not None
+    second = Batch(batch.image_BCHW[1:], batch.valid_BHW[1:], batch.label_BHW[1:], ("b",))
+    alone = method._ask(second, Moment(0, 0, 7, range(1, 2))).prompts.points_NP2
+    assert together is not None
+    assert alone is not None
+    assert torch.equal(together[2:], alone)
+
+
+def test_paper_and_strict_protocols() -> None:
+    paper, strict = make(protocol="paper", strategy="full"), make()
+    assert paper.rule.legacy
+    assert not strict.rule.legacy
+    assert paper.stages[0].settings["rate"] == 3e-5
+    assert strict.stages[0].settings["rate"] == 3e-4
+    batch = batch_of(4)
+    assert batch.label_BHW is not None
+    first = paper._ask(batch, moment_of(0))
+    assert torch.equal(first.known_Nhw[0], (batch.label_BHW[0] != 255)[::2, ::2])  # the first pixel of each cell
+    bare = batch.label_BHW.clone()
+    bare[bare == 0] = 1
+    asked = paper._ask(Batch(batch.image_BCHW, batch.valid_BHW, bare, batch.keys), moment_of(0))
+    assert all(mask[-1, 2] == 1 or mask.sum() < 100 for mask in asked.mask_Nhw)
+    with pytest.raises(SettingsError, match="not connected pieces"):
+        make(protocol="paper", regions="connected")
+    with pytest.raises(ValueError, match="Did you mean 'mat_conv'"):
+        make(projector="matconv")
+
+
+def test_merged_answers_the_same() -> None:
+    method = make()
+    learn(method, batch_of(4), steps=3)
+    image = torch.randn(1, 4, 32, 32)
+    assert torch.allclose(method.merged().encode(image), method.sam.encode(image), atol=1e-5)
+    with pytest.raises(SettingsError, match="answers clicks, not class maps"):
+        method(image)
