@@ -12,6 +12,11 @@ METHODS: Mapping[str, str] = {
     "cwsam": "sensam.methods.cwsam:Cwsam",
     "scratch": "sensam.methods.scratch:Scratch",
     "e2sam": "sensam.methods.e2sam:E2Sam",
+    "sam3": "sensam.methods.sam3:Sam3",
+    "resam": "sensam.methods.resam:ReSam",
+    "repe": "sensam.methods.repe:RePe",
+    "unet": "sensam.methods.unet:UNet",
+    "zeroshot": "sensam.methods.zeroshot:ZeroShot",
     "simmat": "sensam.methods.simmat:SimMat",
 }
 

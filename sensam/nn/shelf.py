@@ -1,4 +1,4 @@
-"""Features kept on disk: half precision, a file each, whole or absent, so many gigabytes at most, for many processes."""
+"""Features kept on disk: half precision, a file each, whole or absent, bounded in size, shared by processes."""
 
 import hashlib
 import os

@@ -1,0 +1,66 @@
+"""U-Net: what a user would otherwise pick, from segmentation-models-pytorch; no SAM in it.
+
+image B x C x H x W --padded to 32--> convolutional encoder -> decoder with skips -> logits B x K x H x W, cropped
+labels -> cross entropy; everything learns at the same rate
+
+Ronneberger et al., MICCAI 2015, with a residual encoder.
+"""
+
+from importlib import import_module
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from sensam.errors import MissingExtraError, SettingsError
+from sensam.methods.base import Method, Stage, Task
+from sensam.methods.segmenting import BUDGET, SegmentingConfig, map_loss
+
+_STRIDE = 32  # of its deepest level
+
+
+class UNetConfig(SegmentingConfig):
+    """Settings of the U-Net."""
+
+    encoder_rate: float = Field(default=1.0, ge=0)  # nothing of it is trained already
+    encoder: str = "resnet34"  # any that segmentation-models-pytorch knows
+    encoder_weights: str | None = None  # such as imagenet, which is fetched from the hub; None: random
+
+
+class UNet(Method):
+    """A U-Net for any number of bands."""
+
+    paper = "Ronneberger et al., U-Net, MICCAI 2015"
+    Config = UNetConfig
+    config: UNetConfig
+
+    def __init__(self, task: Task, config: UNetConfig) -> None:
+        super().__init__(task, config)
+        self.net = _build(task, config)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        rates = {"net.encoder.*": self.config.encoder_rate, "net.*": 1.0}
+        return (Stage("finetune", map_loss(self.task, self.config, self), rates, settings=BUDGET),)
+
+    def forward(self, image_BCHW: Tensor) -> Tensor:
+        rows, columns = image_BCHW.shape[-2:]
+        padded = F.pad(image_BCHW, (0, -columns % _STRIDE, 0, -rows % _STRIDE))
+        logits_BKHW: Tensor = self.net(padded)
+        return logits_BKHW[..., :rows, :columns]
+
+
+def _build(task: Task, config: UNetConfig) -> nn.Module:
+    try:
+        smp = import_module("segmentation_models_pytorch")
+    except ImportError as error:
+        raise MissingExtraError("The method unet", "baselines") from error
+    if config.encoder not in smp.encoders.get_encoder_names():
+        raise SettingsError(
+            f"segmentation-models-pytorch has no encoder {config.encoder!r}. Take resnet34, or one that "
+            "smp.encoders.get_encoder_names() lists."
+        )
+    net: nn.Module = smp.Unet(
+        config.encoder, encoder_weights=config.encoder_weights, in_channels=task.bands, classes=len(task.classes)
+    )
+    return net
