@@ -1,0 +1,149 @@
+"""What a comparison compares: entries, seeds, shares of the labels, and the one protocol that holds for all."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from sensam.config import TrainSettings, read_settings, validate
+from sensam.errors import InputError, SettingsError
+
+CONTROL = "scratch, equal total"  # what a two-stage method must beat: the same steps, all of them on labels
+# What would make a comparison unfair if it differed between entries; an entry may not set it.
+COMMON = (
+    *("epochs", "steps", "batch", "accumulate", "size", "fit", "length", "label_share", "augment"),
+    *("split", "val_split", "validations", "patience", "keep"),
+)
+MINUTES_PROBE = 6  # steps that are timed to find how many fit into the minutes
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _counted(value: Any) -> Any:
+    """A number of seeds stands for the first so many."""
+    return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class Entry(_Frozen):
+    """One contestant: a method with its settings."""
+
+    method: str
+    settings: Mapping[str, Any] = Field(default_factory=dict)  # the method's own
+    train: Mapping[str, Any] = Field(default_factory=dict)  # how it learns, but for what must be common
+    tune: Mapping[str, tuple[Any, ...]] = Field(default_factory=dict)  # of those, values to choose from on validation
+    bands: tuple[str, ...] | None = None  # fewer bands than the data set has
+    domains: tuple[str, ...] | None = None  # train on these only
+    steps: int | None = Field(default=None, ge=1)  # instead of the plan's
+    inherit_steps: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _keeps_what_is_common(self) -> Self:
+        wrong = sorted({*self.train, *self.tune} & set(COMMON))
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)} must be the same for every entry; set it under the plan's own train")
+        return self
+
+
+class Plan(_Frozen):
+    """Everything that decides the numbers of a comparison."""
+
+    data: str
+    entries: Mapping[str, Entry] = Field(min_length=1)
+    seeds: Annotated[tuple[int, ...], BeforeValidator(_counted)] = Field(default=(0, 1, 2), min_length=1)
+    shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(default=(1.0,), min_length=1)
+    steps: int | None = Field(default=None, ge=1)  # on labels, for every entry
+    minutes: float | None = Field(default=None, gt=0)  # of training on labels, instead of steps
+    inherit_steps: int | None = Field(default=None, ge=1)  # of stages without labels; as many as on labels by default
+    control: bool = True  # add an untrained start with the steps of both stages, where an entry has two
+    train: TrainSettings = TrainSettings()
+    teacher: str = "nano"
+    test_split: str = "test"
+
+    @model_validator(mode="after")
+    def _has_one_budget(self) -> Self:
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError("steps and minutes both settle the budget; give one of them")
+        given = {"steps", "epochs", "label_share"} & self.train.model_fields_set
+        if given:
+            raise ValueError(
+                f"train.{', train.'.join(sorted(given))} would differ from the budget; use steps and shares"
+            )
+        for name, values in (("seeds", self.seeds), ("shares", self.shares)):
+            if len(set(values)) != len(values):
+                raise ValueError(f"{name} must differ, found {list(values)}")
+        return self
+
+    def cells(self) -> Iterator["Cell"]:
+        """Every combination, seed by seed: what is stopped early is complete for its first seeds."""
+        for seed in self.seeds:
+            for share in sorted(self.shares, reverse=True):
+                for entry in self.entries:
+                    yield Cell(entry, seed, share)
+
+    def common(self) -> dict[str, Any]:
+        """How every entry is trained, written out, so that no method's own habits slip in."""
+        return {name: getattr(self.train, name) for name in COMMON if name not in ("epochs", "steps", "label_share")}
+
+    def fingerprint(self) -> str:
+        """What tells one comparison from another."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One entry, one seed, one share of the labels."""
+
+    entry: str
+    seed: int
+    share: float
+
+    @property
+    def name(self) -> str:
+        """As part of a file's."""
+        plain = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in self.entry)
+        return f"{plain}.labels{100 * self.share:g}.seed{self.seed}"
+
+
+def read_plan(path: Path) -> Plan:
+    """A plan from its YAML; `methods: [scratch, e2sam]` stands for entries with the methods' own settings."""
+    return parse_plan(read_settings(path), where=str(path))
+
+
+def parse_plan(values: Mapping[str, Any], where: str) -> Plan:
+    """A checked plan from plain values."""
+    full = dict(values)
+    methods = full.pop("methods", [])
+    if not isinstance(methods, list) or not all(isinstance(name, str) for name in methods):
+        raise SettingsError(f"{where}: methods must be a list of names, found {methods!r}.")
+    entries = {name: {"method": name} for name in methods}
+    full["entries"] = {**entries, **(full.get("entries") or {})}
+    plan = validate(Plan, full, where)
+    names = [Cell(entry, 0, 1.0).name for entry in plan.entries]
+    if len(set(names)) != len(names):
+        raise SettingsError(f"{where}: entries {list(plan.entries)} would share file names. Give them clearer ones.")
+    return plan
+
+
+def keep_plan(plan: Plan, folder: Path) -> None:
+    """Write the plan into the comparison's folder, or see that the one there is the same."""
+    path = folder / "plan.yaml"
+    if path.is_file():
+        if read_plan(path).fingerprint() != plan.fingerprint():
+            raise InputError(
+                f"{folder} holds a comparison with another plan. Choose another --out, or continue that one with: "
+                f"sensam compare {path} --out {folder}"
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / ".plan.yaml.part"
+    text = yaml.safe_dump(plan.model_dump(mode="json", exclude_unset=True), sort_keys=False, allow_unicode=True)
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

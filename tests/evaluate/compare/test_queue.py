@@ -1,0 +1,100 @@
+"""A claim belongs to one, outlives nobody, and is never lost."""
+
+import json
+import multiprocessing
+import os
+import platform
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from sensam.evaluate.compare.queue import Queue
+
+
+def test_only_one_of_many_gets_it(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+
+    def work(_: int) -> bool:
+        with queue.claim("cell") as mine:
+            time.sleep(0.05 if mine else 0)
+            return mine
+
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(work, range(8)))
+    assert 1 <= sum(won) <= 8
+    with queue.claim("cell") as first, queue.claim("cell") as second:
+        assert (first, second) == (True, False)
+        assert queue.is_claimed("cell")
+    assert not queue.is_claimed("cell")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _count(folder: Path, start: float) -> None:
+    queue = Queue(folder)
+    time.sleep(max(0.0, start - time.time()))
+    for number in range(20):
+        with queue.claim(f"cell-{number}") as mine:
+            if mine and not (folder / f"done-{number}").exists():
+                (folder / f"done-{number}").touch()
+                with (folder / "log").open("a") as log:
+                    log.write(f"{number}\n")
+
+
+def test_processes_share_the_work(tmp_path: Path) -> None:
+    start = time.time() + 0.3
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_count, args=(tmp_path, start)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(map(int, (tmp_path / "log").read_text().split())) == list(range(20))
+
+
+def test_a_claim_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    claim = {"host": platform.node(), "pid": int(gone.stdout)}
+    (tmp_path / "cell.claim").write_text(json.dumps(claim))
+    with Queue(tmp_path).claim("cell") as mine:
+        assert mine
+        assert json.loads((tmp_path / "cell.claim").read_text())["pid"] == os.getpid()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_claim_of_another_machine_counts_until_it_is_silent_for_long(tmp_path: Path) -> None:
+    path = tmp_path / "cell.claim"
+    path.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
+    queue = Queue(tmp_path, stale=60)
+    with queue.claim("cell") as mine:
+        assert not mine
+    os.utime(path, (time.time() - 61,) * 2)
+    with queue.claim("cell") as mine:
+        assert mine
+
+
+def test_signs_of_life_keep_a_claim(tmp_path: Path) -> None:
+    queue = Queue(tmp_path, beat=0.02, stale=60)
+    with queue.claim("cell"):
+        path = tmp_path / "cell.claim"
+        os.utime(path, (0, 0))
+        deadline = time.time() + 5
+        while path.stat().st_mtime < 1 and time.time() < deadline:
+            time.sleep(0.02)
+        assert path.stat().st_mtime > 1
+
+
+def test_a_claim_that_is_being_written_is_not_stale(tmp_path: Path) -> None:
+    (tmp_path / "cell.claim").touch()
+    with Queue(tmp_path).claim("cell") as mine:
+        assert not mine
+
+
+def test_a_failure_gives_the_claim_back(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    try:
+        with queue.claim("cell"):
+            raise RuntimeError("broken")
+    except RuntimeError:
+        assert not queue.is_claimed("cell")
