@@ -27,6 +27,7 @@ class StoredBatch:
     line_2BC: Tensor | None  # gain and bias of whole numbers
     clip_2BC: Tensor | None  # lowest and highest normalised value
     keys: tuple[str, ...]
+    views: tuple[str, ...] = ()
 
     def pin_memory(self) -> "StoredBatch":
         """The same in memory from which a GPU copies while it computes; called by the DataLoader."""
@@ -50,7 +51,7 @@ class StoredBatch:
             valid_BHW = valid_BCHW.all(dim=1)
             image_BCHW = image_BCHW.masked_fill_(~valid_BCHW, 0)
         label_BHW = None if self.label_BHW is None else self.label_BHW.to(device, non_blocking=True).long()
-        return Batch(image_BCHW, valid_BHW, label_BHW, self.keys)
+        return Batch(image_BCHW, valid_BHW, label_BHW, self.keys, self.views)
 
 
 def collate(samples: Sequence[Sample], ignore: int) -> StoredBatch:
@@ -89,6 +90,7 @@ def collate(samples: Sequence[Sample], ignore: int) -> StoredBatch:
         torch.from_numpy(line_2BC) if is_whole else None,
         torch.from_numpy(clip_2BC) if np.isfinite(clip_2BC).any() else None,
         tuple(sample.key for sample in samples),
+        tuple(sample.view for sample in samples),
     )
 
 

@@ -13,6 +13,7 @@ from sensam.data.pairing import Item
 from sensam.data.raster import Window
 from sensam.data.resample import resample_linear, resample_nearest
 from sensam.sensors import Sensor
+from sensam.types import RANDOM_VIEW
 
 FloatC = NDArray[np.float32]
 
@@ -29,6 +30,7 @@ class Sample:
     bias_C: FloatC
     low_C: FloatC
     high_C: FloatC
+    view: str = RANDOM_VIEW  # of the image that `key` names
 
     @property
     def size(self) -> tuple[int, int]:

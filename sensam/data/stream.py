@@ -1,6 +1,7 @@
 """The samples of a split in a seeded order: each a pure function of (seed, epoch, index), whoever asks for it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import Literal, Protocol
 
@@ -13,6 +14,7 @@ from sensam.data.feed import Feed
 from sensam.data.pairing import Item
 from sensam.data.raster import Window
 from sensam.data.sample import Sample, lit, posed, read_sample, resized
+from sensam.data.views import Views, grid, name_view
 from sensam.data.windows import draw, lay_out
 from sensam.errors import InputError, SettingsError
 
@@ -35,7 +37,8 @@ class TrainingStream:
     """Random windows of scenes, whole tiles or crops of them, augmented, shuffled anew each epoch.
 
     `stream[index]` is a sample of the stream's own epoch, `stream[epoch, index]` of any. A scene comes as often as
-    windows of `size` fit into it; `length` sets the number of samples of an epoch instead.
+    windows of `size` fit into it; `length` sets the number of samples of an epoch instead. `views="grid"` takes the
+    same windows in every epoch, so that features of them can be kept.
     """
 
     def __init__(
@@ -50,12 +53,15 @@ class TrainingStream:
         labels: bool = True,
         length: int | None = None,
         fit: Fit = "crop",
+        views: Views = "random",
     ) -> None:
         if size < 1 or seed < 0 or (length is not None and length < 1):
             raise SettingsError(f"size {size} and length {length} must be at least 1, seed {seed} at least 0.")
         self.dataset, self.split, self.size, self.seed, self.epoch = dataset, split, size, seed, epoch
         self.augment = augment or Augment.for_geometry(dataset.sensor.geometry)
-        self.labels, self.length, self.fit = labels, length, fit
+        self.labels, self.length, self.fit, self.views = labels, length, fit, views
+        if views == "grid" and self.augment.scale != (1.0, 1.0):
+            raise SettingsError("views: grid takes the same windows every time. Leave scale out of augment.")
         self.items = _items(dataset, split, labels)
         self.ignore = dataset.ignore
         self._feed = Feed(dataset)
@@ -68,6 +74,8 @@ class TrainingStream:
         if self.fit == "stretch":
             return np.arange(len(self.items))
         sizes = [self.dataset.size(item) for item in self.items]
+        if self.views == "grid":
+            return np.repeat(np.arange(len(self.items)), [len(grid(*size, self.size)) for size in sizes])
         counts = [max(1, rows // self.size) * max(1, columns // self.size) for rows, columns in sizes]
         return np.repeat(np.arange(len(self.items)), counts)
 
@@ -82,8 +90,7 @@ class TrainingStream:
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
         for neighbour in range(len(self._visits)):  # nobody can learn from a window that shows nothing
-            item = self.items[self._visit(epoch, index + neighbour)]
-            sample = self._sample(item, (epoch, index, neighbour))
+            sample = self._sample(self._visit(epoch, index + neighbour), (epoch, index, neighbour))
             if sample is not None:
                 return sample
         raise InputError(
@@ -92,21 +99,24 @@ class TrainingStream:
         )
 
     def _visit(self, epoch: int, index: int) -> int:
-        """Which item comes at this place of an epoch: every visit once before any comes again."""
+        """Which visit comes at this place of an epoch: every one once before any comes again."""
         cycle, place = divmod(index, len(self._visits))
         if self._order is None or self._order[0] != (epoch, cycle):
             self._order = (epoch, cycle), self._random(ORDER, epoch, cycle, 0).permutation(len(self._visits))
-        return int(self._visits[self._order[1][place]])
+        return int(self._order[1][place])
 
     def _random(self, purpose: int, *place: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, purpose, *place))
 
-    def _sample(self, item: Item, place: tuple[int, int, int]) -> Sample | None:
+    def _sample(self, visit: int, place: tuple[int, int, int]) -> Sample | None:
         """A window of an item, changed as its place says; None where nothing in the item can be learnt."""
+        item = self.items[self._visits[visit]]
         random = self._random(PLACE, *place)
         pose = self.augment.draw_pose(random)
-        window, shape = self._window(item, pose, random)
+        window, shape = self._window_of_grid(visit) or self._window(item, pose, random)
         sample = resized(self._read(item, window), *shape)
+        if not sample.shown_HW(self.ignore).any() and self.views == "grid":
+            return None
         if not sample.shown_HW(self.ignore).any():
             pose = pose.enlarging()  # so that the pixel that is found is not dropped again
             found = self._find(item, pose, self._random(SEARCH, *place))
@@ -116,11 +126,21 @@ class TrainingStream:
             sample = resized(self._read(item, window), *shape)
         if window[3] < self.dataset.size(item)[1]:
             pose = pose.unrolled()
-        sample = posed(sample, pose)
+        comes_again = self.views == "grid" or window[2:] == self.dataset.size(item)
+        view = name_view(window, pose, comes_again=comes_again and not self.augment.has_light)
+        sample = replace(posed(sample, pose), view=view)
         if not self.augment.has_light:
             return sample
         random = self._random(LIGHT, *place)
         return lit(sample, self.augment.draw_light(random, len(sample.gain_C)), self.dataset.sensor, random)
+
+    def _window_of_grid(self, visit: int) -> tuple[Window, tuple[int, int]] | None:
+        """The window that belongs to a visit; None where it is drawn."""
+        if self.views != "grid" or self.fit == "stretch":
+            return None
+        item = self._visits[visit]
+        window = grid(*self.dataset.size(self.items[item]), self.size)[visit - int(np.searchsorted(self._visits, item))]
+        return window, (window[2], window[3])
 
     def _read(self, item: Item, window: Window) -> Sample:
         return read_sample(self._feed, item, window, labels=self.labels)
@@ -196,6 +216,7 @@ class EvaluationStream:
         index = place[1] if isinstance(place, tuple) else place
         item, window = self.places[index]
         sample = read_sample(self._feed, item, window, labels=self.labels)
+        sample = replace(sample, view=name_view(window, Pose(), comes_again=True))
         return resized(sample, self.size, self.size) if self.fit == "stretch" and self.size else sample
 
 
