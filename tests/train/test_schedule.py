@@ -1,0 +1,30 @@
+"""The rate rises over the warm-up, never rises again, and ends on the last step at the least rate."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sensam.train.schedule import Schedule
+
+RATES = st.tuples(st.floats(1e-6, 1.0), st.floats(0.0, 1.0)).map(lambda pair: (pair[0], pair[0] * pair[1]))
+
+
+@given(steps=st.integers(1, 500), rates=RATES, warm_up=st.floats(0, 0.99))
+def test_it_rises_then_falls_and_hits_the_least_rate(steps: int, rates: tuple[float, float], warm_up: float) -> None:
+    rate, least = rates
+    schedule = Schedule(steps, rate, least, warm_up)
+    values = [schedule.at(step) for step in range(steps)]
+    rising, falling = values[: schedule.rising + 1], values[schedule.rising :]
+    assert values[-1] == least
+    assert all(value <= rate * (1 + 1e-12) for value in values)
+    if steps > schedule.rising + 1:
+        assert rising == sorted(rising)
+    assert all(later <= earlier * (1 + 1e-12) for earlier, later in pairwise(falling))
+
+
+def test_the_full_rate_is_reached_right_after_the_warm_up() -> None:
+    schedule = Schedule(100, 1.0, 0.0, 0.1)
+    assert schedule.at(10) == 1.0
+    assert schedule.at(9) < 1.0
+    assert schedule.at(0) > 0
