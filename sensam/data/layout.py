@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sensam.complaints import explain
+from sensam.data.stretch import Stretch
 from sensam.errors import InputError, SettingsError
 from sensam.sensors import Sensor, load_sensor
 
@@ -83,15 +84,24 @@ class LabelSpec(_Frozen):
         return self
 
 
+def _groups(expression: str) -> int:
+    try:
+        return re.compile(expression).groups
+    except re.error:
+        return 0
+
+
 class FilesSpec(_Frozen):
     """Files of one kind, one for each sample: a pattern, and how to take numbers out of them."""
 
     files: str
+    key: str | None = None  # a regular expression whose groups are the key, where the stars hold more than that
     variable: str | None = None  # the array inside an .npz, .mat, .h5 or .nc file, "group/name" in a group
     axes: Literal["HW", "HWC", "CHW"] | None = None  # where an array has its bands, when its shape does not tell
     unpack: Literal["rgb24"] | None = None  # one number of 24 bits in R + 256 G + 65536 B
     log1p: bool = False  # log(1 + number * scale) instead of the number: depth from the lens to the horizon
     scale: float = 1.0
+    stretch: Stretch | None = None  # radar as amplitude, intensity or decibel, clipped or not
 
     @model_validator(mode="after")
     def _only_what_is_unpacked_is_scaled(self) -> Self:
@@ -99,7 +109,16 @@ class FilesSpec(_Frozen):
             raise ValueError(
                 "scale and log1p go with `unpack`; what else is stored is scaled by its band in the sensor"
             )
+        if self.unpack is not None and self.stretch is not None:
+            raise ValueError("stretch is for radar, unpack for numbers in three bytes; give one of them")
         return self
+
+    @field_validator("key")
+    @classmethod
+    def _key_is_an_expression(cls, key: str | None) -> str | None:
+        if key is not None and not _groups(key):
+            raise ValueError(f"key is a regular expression with a group such as _(\\d+)\\.tif, found {key!r}")
+        return key
 
 
 class SplitSpec(_Frozen):
@@ -153,8 +172,10 @@ class DatasetSpec(_Frozen):
             raise ValueError(f"class names must differ, found {names}")
         if self.ignore < len(names):
             raise ValueError(f"ignore is {self.ignore}, which is class {names[self.ignore]!r}; take 255")
-        if self.masks and self.masks.unpack:
-            raise ValueError("masks are not unpacked; name the channel that holds the class with label.channel")
+        if self.masks and (self.masks.unpack or self.masks.stretch):
+            raise ValueError(
+                "masks are neither unpacked nor stretched; name the channel that holds the class with label.channel"
+            )
         if self.masks and not names:
             raise ValueError("masks without classes: list the classes, in the order of their numbers")
         if self.label.codec == "polygons" and self.label.uncovered not in {*names, "ignore"}:

@@ -1,11 +1,12 @@
-"""The normalisation of a data set: statistics of every fed band over the valid pixels of one split."""
+"""What a data set's numbers are: statistics of every fed band, and limits to clip radar by, over one split."""
 
 from collections.abc import Callable
 
 from sensam.data.dataset import Dataset
 from sensam.data.layout import BandStatistics
 from sensam.data.pairing import Item
-from sensam.data.statistics import BandGatherer
+from sensam.data.statistics import BandGatherer, Ranks
+from sensam.data.stretch import Stretch
 from sensam.data.windows import lay_out
 from sensam.errors import InputError
 
@@ -33,3 +34,25 @@ def measure(
             "`sensam check` shows why; leave the band out with `bands`, or correct its nodata or valid range."
         )
     return {name: summary for name, summary in found.items() if summary is not None}
+
+
+def measure_limits(dataset: Dataset, split: str = "train", low: float = 1.0, high: float = 99.0) -> Stretch:
+    """The data set's stretch with percentiles of a split's valid numbers as limits: to be written down and kept.
+
+    Every image of the split counts, block by block, so that no scene must fit into memory. The data set must not be
+    clipped already.
+    """
+    rules = {files.stretch for files in dataset.spec.images.values()}
+    if len(rules) > 1:
+        raise InputError("The instruments of this data set are stretched differently. Measure each alone.")
+    rule = rules.pop()
+    if rule is not None and rule.limits is not None:
+        raise InputError(f"The images are clipped to {rule.limits} already. Measure them without limits.")
+    ranks = Ranks()
+    for item in dataset.items(split):
+        for window in lay_out(*dataset.size(item), BLOCK):
+            raster = dataset.read(item, window)
+            ranks.add(raster.pixels_CHW[raster.valid_CHW])
+    limits = ranks.percentiles((low, high))
+    measured, shown = (rule.measured, rule.shown) if rule else ("amplitude", "amplitude")
+    return Stretch.model_validate({"measured": measured, "shown": shown, "limits": limits})

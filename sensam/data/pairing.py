@@ -79,6 +79,10 @@ def find(root: Path, files: FilesSpec, folder: str | None) -> dict[str, Path]:
         match = matcher.fullmatch(path.relative_to(root).as_posix())
         if match is None or path.name.startswith("."):
             continue
+        if files.key is not None:
+            match = re.search(files.key, path.relative_to(root).as_posix())
+            if match is None:
+                raise InputError(f"{path} has no key: the expression {files.key!r} finds nothing in its name.")
         key = "/".join(part.strip("/") for part in match.groups() if part) or path.stem
         if key in found:
             raise InputError(

@@ -82,10 +82,16 @@ class Sources:
     def _describe(self, instrument: str, path: Path) -> RasterInfo:
         files = self.spec.images[instrument]
         info = describe_once(path, files.variable, files.axes)
+        info = info if files.stretch is None else files.stretch.describe(info)
         return info if files.unpack is None else _described_unpacked(info, instrument)
 
     def _read(self, instrument: str, path: Path, planes: Sequence[str], window: Window | None) -> Raster:
         files = self.spec.images[instrument]
+        if files.stretch is not None:
+            stored = files.stretch.planes(planes)
+            return files.stretch.apply(
+                open_raster(path, bands=stored, window=window, key=files.variable, axes=files.axes)
+            )
         if files.unpack is None:
             return open_raster(path, bands=planes, window=window, key=files.variable, axes=files.axes)
         return _unpacked(open_raster(path, window=window), files, instrument)
