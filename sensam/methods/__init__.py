@@ -18,6 +18,7 @@ METHODS: Mapping[str, str] = {
     "unet": "sensam.methods.unet:UNet",
     "zeroshot": "sensam.methods.zeroshot:ZeroShot",
     "simmat": "sensam.methods.simmat:SimMat",
+    "goodsam": "sensam.methods.goodsam.method:GoodSam",
 }
 
 
