@@ -37,6 +37,7 @@ class TrainSettings(_Frozen):
     clip: float = Field(default=1.0, ge=0)  # largest norm of the gradient; 0 for none
     size: int = Field(default=256, ge=1)  # pixels on a side of a training window
     fit: Literal["crop", "stretch"] = "crop"  # windows of images, or whole images stretched to the size
+    views: Literal["random", "grid"] = "random"  # windows drawn anew, or the same ones in every epoch
     length: int | None = Field(default=None, ge=1)  # samples in an epoch, if not as many as windows fit into the images
     label_share: float = Field(default=1.0, gt=0, le=1)  # of the labelled images; smaller shares lie within larger ones
     augment: Mapping[str, Any] | None = None  # as in sensam.data.augment; by default what the sensor's geometry allows

@@ -126,6 +126,7 @@ def training_loader(
         labels=stage.needs_labels,
         length=settings.length,
         fit=settings.fit,
+        views=settings.views,
     )
     return Loader(stream, batch_size=settings.batch, workers=settings.workers, rank=rank, world=world, device=device)
 
