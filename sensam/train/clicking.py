@@ -1,17 +1,19 @@
 """How well one fixed click finds each region: the image encoded once, its regions decoded together."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sensam.data.clicks import RegionRule, Regions, find_regions, sample_grid, scoring_clicks
+from sensam.data.clicks import RegionRule, find_regions, sample_grid, scoring_clicks
+from sensam.data.resample import resample_nearest
 from sensam.errors import SettingsError
 from sensam.methods.base import Method, Moment
+from sensam.sam.framing import Embedded, Frame
 from sensam.sam.model import Sam
 from sensam.types import Batch, Prompts
 
@@ -39,31 +41,40 @@ class ClickScores:
 
 
 @torch.no_grad()
-def answer_clicks(sam: Sam, embedding_1Ehw: Tensor, xy_N2: NDArray[np.integer]) -> Tensor:
-    """Low-resolution logits N x h x w, one mask for each click."""
-    points_N12 = torch.as_tensor(xy_N2, dtype=torch.float32, device=embedding_1Ehw.device)[:, None]
-    ones_N1 = torch.ones(len(points_N12), 1, dtype=torch.int64, device=points_N12.device)
+def answer_clicks(sam: Sam, embedded: Embedded, xy_NP2: NDArray[np.integer], labels_NP: NDArray[np.integer]) -> Tensor:
+    """Low-resolution logits N x 1 x h x w, one mask for each prompt of P clicks in the image's own pixels."""
+    device = embedded.embedding_1Ehw.device
+    points_NP2 = embedded.frame.place(torch.as_tensor(xy_NP2, dtype=torch.float32, device=device))
+    signs_NP = torch.as_tensor(labels_NP, dtype=torch.int64, device=device)
     parts = [
-        sam.decode(embedding_1Ehw, Prompts(points_N12[share], ones_N1[share]), multimask=False)[0][:, 0]
-        for share in (slice(start, start + AT_ONCE) for start in range(0, len(points_N12), AT_ONCE))
+        sam.decode(embedded.embedding_1Ehw, Prompts(points_NP2[share], signs_NP[share]), multimask=False)[0]
+        for share in (slice(start, start + AT_ONCE) for start in range(0, len(points_NP2), AT_ONCE))
     ]
     return torch.cat(parts)
 
 
-def score_regions(sam: Sam, embedding_1Ehw: Tensor, label_HW: NDArray[np.integer], rule: RegionRule) -> ClickScores:
-    """Click every region of an encoded image of the label's size; pixels to ignore count for nothing."""
+def score_regions(sam: Sam, embedded: Embedded, label_HW: NDArray[np.integer], rule: RegionRule) -> ClickScores:
+    """Click every region of an encoded image; pixels to ignore count for nothing."""
     regions = find_regions(label_HW, rule)
     if not len(regions):
         return ClickScores(np.zeros(0), np.zeros(0), regions.areas_N)
-    xy_N2 = np.array([(click.x, click.y) for click in scoring_clicks(regions)])
-    logits_Nhw = answer_clicks(sam, embedding_1Ehw, xy_N2)
+    xy_N12 = np.array([[(click.x, click.y)] for click in scoring_clicks(regions)])
+    logits_N1hw = answer_clicks(sam, embedded, xy_N12, np.ones((len(xy_N12), 1), np.int64))
     known_HW = label_HW != rule.ignore
-    native = [_native_iou(sam, logits_hw, regions, number, known_HW) for number, logits_hw in enumerate(logits_Nhw, 1)]
-    patch = sam.anatomy.patch
-    region_hw, known_hw = (sample_grid(part, patch, legacy=rule.legacy) for part in (regions.region_HW, known_HW))
-    found_Nhw = (logits_Nhw > 0).cpu().numpy()
+    native = [
+        iou(found_HW & known_HW, regions.mask(number))
+        for number, found_HW in enumerate(native_masks(sam, embedded, logits_N1hw), 1)
+    ]
+    region_hw, known_hw = (_at_decoder(part, sam, embedded, rule) for part in (regions.region_HW, known_HW))
+    found_Nhw = (logits_N1hw[:, 0] > 0).cpu().numpy()
     coarse = [iou(found_hw & known_hw, region_hw == number) for number, found_hw in enumerate(found_Nhw, 1)]
     return ClickScores(np.array(native), np.array(coarse), regions.areas_N)
+
+
+def native_masks(sam: Sam, embedded: Embedded, logits_N1hw: Tensor) -> Iterator[NDArray[np.bool_]]:
+    """Answers at the image's own pixels, one at a time: all of a large image's at once would need too much memory."""
+    for logits_1hw in logits_N1hw:
+        yield (embedded.frame.restore(sam, logits_1hw[None])[0, 0] > 0).cpu().numpy()
 
 
 def iou(found_HW: NDArray[np.bool_], truth_HW: NDArray[np.bool_]) -> float:
@@ -71,11 +82,12 @@ def iou(found_HW: NDArray[np.bool_], truth_HW: NDArray[np.bool_]) -> float:
     return float(((found_HW & truth_HW).sum() + SMOOTH) / ((found_HW | truth_HW).sum() + SMOOTH))
 
 
-def _native_iou(sam: Sam, logits_hw: Tensor, regions: Regions, number: int, known_HW: NDArray[np.bool_]) -> float:
-    """Of one mask at a time: all of a large image's at once would need too much memory."""
-    rows, columns = known_HW.shape
-    found_HW = (sam.enlarge(logits_hw[None, None].float(), (rows, columns))[0, 0] > 0).cpu().numpy()
-    return iou(found_HW & known_HW, regions.mask(number))
+def _at_decoder(map_HW: NDArray[Any], sam: Sam, embedded: Embedded, rule: RegionRule) -> NDArray[Any]:
+    """A map as the decoder's logits lie: scaled and padded as the image was."""
+    frame = embedded.frame
+    scaled = resample_nearest(map_HW, *frame.scaled)
+    padding = [(0, whole - side) for whole, side in zip(frame.encoded, frame.scaled, strict=True)]
+    return sample_grid(np.pad(scaled, padding), sam.anatomy.patch, legacy=rule.legacy)
 
 
 @dataclass(frozen=True)
@@ -94,8 +106,10 @@ class ClickJudge:
         with torch.no_grad():
             embedding_BEhw = sam.encode(batch.image_BCHW)
         sums_6 = np.zeros(6)
+        size = (batch.image_BCHW.shape[-2], batch.image_BCHW.shape[-1])
         for row, label_HW in enumerate(batch.label_BHW.cpu().numpy()):
-            scores = score_regions(sam, embedding_BEhw[row : row + 1], label_HW, rule)
+            embedded = Embedded(embedding_BEhw[row : row + 1], Frame(size, size, size))
+            scores = score_regions(sam, embedded, label_HW, rule)
             count = len(scores)
             mean = scores.iou_N.mean() if count else 0.0
             sums_6 += (scores.iou_N.sum(), scores.decoder_iou_N.sum(), count, mean, count > 0, count == 0)

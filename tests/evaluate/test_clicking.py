@@ -1,0 +1,110 @@
+"""A split under clicks: by area, by image, and the curve of somebody who mends the largest error."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sensam.data.clicks import RegionRule
+from sensam.data.sample import Sample
+from sensam.errors import InputError
+from sensam.evaluate.clicking import click_curve, evaluate_clicks
+from sensam.sam.model import Sam
+from sensam.types import Prompts
+from tests.sam.conftest import TINY, fill
+
+RULE = RegionRule()
+
+
+class Few:
+    """A stream of label maps with pixels that show them."""
+
+    epoch, ignore = 0, 255
+
+    def __init__(self, *labels: np.ndarray) -> None:  # type: ignore[type-arg]
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, place: int | tuple[int, int]) -> Sample:
+        index = place[1] if isinstance(place, tuple) else place
+        label = self.labels[index]
+        ones, infinite = np.ones(3, np.float32), np.full(3, np.inf, np.float32)
+        pixels = np.stack([label * 0.5] * 3).astype(np.float32)
+        return Sample(str(index), pixels, None, label, ones, ones * 0, -infinite, infinite)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[index] for index in range(len(self)))
+
+
+@pytest.fixture
+def sam() -> Sam:
+    sam = Sam(TINY)
+    fill(sam, 0)
+    return sam.eval()
+
+
+def squares() -> np.ndarray:  # type: ignore[type-arg]
+    label = np.zeros((64, 64), np.int64)
+    label[2:4, 2:4], label[10:15, 10:15], label[30:62, 8:60] = 1, 2, 3
+    return label
+
+
+def test_regions_by_area_and_by_image(sam: Sam) -> None:
+    single = np.zeros((64, 64), np.int64)
+    single[20:40, 20:40] = 7
+    report = evaluate_clicks(sam, Few(squares(), single, single * 0), RULE)
+    assert report.skipped == 1
+    assert [count for _, count in report.by_area.values()] == [1, 1, 1, 1]
+    means = [mean for mean, _ in report.by_area.values()]
+    assert report.iou == pytest.approx(np.mean(means))
+    three = np.mean([means[0], means[1], means[3]])
+    assert report.iou_by_image == pytest.approx((three + means[2]) / 2)
+    assert report.to_dict()["regions"] == 4
+    again = evaluate_clicks(sam, Few(squares(), single, single * 0), RULE)
+    assert again.to_dict() == report.to_dict()  # deterministic, to the last digit
+    nothing = evaluate_clicks(sam, Few(single * 0), RULE)
+    assert nothing.to_dict()["iou"] is None
+
+
+class Obedient(Sam):
+    """Finds a disc of ten pixels around every click inside, less those around clicks outside."""
+
+    def decode(self, embedding_BEhw: Tensor, prompts: Prompts, *, multimask: bool = True) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        assert prompts.points_NP2 is not None
+        assert prompts.labels_NP is not None
+        y, x = torch.meshgrid(torch.arange(16) * 4 + 1.5, torch.arange(16) * 4 + 1.5, indexing="ij")
+        found = []
+        for points, signs in zip(prompts.points_NP2, prompts.labels_NP, strict=True):
+            near = [(x - px) ** 2 + (y - py) ** 2 < 100 for px, py in points.tolist()]
+            inside = torch.stack([disc for disc, sign in zip(near, signs, strict=True) if sign]).any(0)
+            outside = [disc for disc, sign in zip(near, signs, strict=True) if not sign]
+            found.append(inside & ~torch.stack(outside).any(0) if outside else inside)
+        return torch.stack(found).float()[:, None] * 2 - 1, torch.ones(len(found), 1)
+
+
+def test_corrective_clicks_go_where_most_is_wrong() -> None:
+    label = np.zeros((64, 64), np.int64)
+    label[20:44, 4:60] = 1
+    curve = click_curve(Obedient(TINY).eval(), Few(label), RULE, clicks=4)
+    assert [point.clicks for point in curve] == [1, 2, 3, 4]
+    quality = [point.iou for point in curve]
+    assert quality[0] < 0.4
+    assert quality[2] > quality[0] + 0.3
+    reached = [point.reached[0] for point in curve]
+    assert reached == sorted(reached)
+
+
+def test_a_perfect_answer_stays_perfect(sam: Sam, monkeypatch: pytest.MonkeyPatch) -> None:
+    label = squares()
+    monkeypatch.setattr("sensam.evaluate.clicking.native_masks", lambda *_: iter(label == n for n in (1, 2, 3)))
+    curve = click_curve(sam, Few(label), RULE, clicks=3)
+    assert [(point.iou, point.reached) for point in curve] == [(1.0, (1.0, 1.0))] * 3
+
+
+def test_a_split_without_regions_has_no_curve(sam: Sam) -> None:
+    with pytest.raises(InputError, match="No image of this split has a region"):
+        click_curve(sam, Few(np.zeros((64, 64), np.int64)), RULE)
