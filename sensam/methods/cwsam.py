@@ -22,7 +22,6 @@ from sensam.nn.band_stems import AsPhotograph, RepeatBand, inflate_patches, mix_
 from sensam.nn.block_adapters import AdapterPair
 from sensam.nn.classwise import ClasswiseDecoder, Head, Skip
 from sensam.nn.frequency_prompts import FrequencyPrompts
-from sensam.nn.losses import cross_entropy
 from sensam.nn.lowpass import Frequencies, FrequencyFilter
 from sensam.nn.sharing import share_frozen
 from sensam.sam.anatomy import Anatomy
@@ -107,8 +106,7 @@ class Cwsam(Method):
         logits_BKHW, weights_K = self(batch.image_BCHW).float(), None
         if self.config.class_weights is not None:
             weights_K = torch.tensor(self.config.class_weights, device=logits_BKHW.device)
-        measure = cross_entropy if self.config.protocol == "strict" else cross_entropy_per_pixel
-        return {"loss": measure(logits_BKHW, batch.label_BHW, self.task.ignore, weights_K)}
+        return {"loss": cross_entropy_per_pixel(logits_BKHW, batch.label_BHW, self.task.ignore, weights_K)}
 
 
 def cross_entropy_per_pixel(
@@ -116,9 +114,11 @@ def cross_entropy_per_pixel(
 ) -> Tensor:
     """The authors' mean: over the number of labelled pixels, not over what they weigh.
 
-    A tile of light classes then counts less than one of heavy classes.
+    The loss of a batch is then the mean of its parts', each counting as many pixels as it has labelled: however a
+    batch is shared out, the gradient is the same.
     """
     total = F.cross_entropy(logits_BKHW, label_BHW, weights_K, ignore_index=ignore, reduction="sum")
+    # Unlike the paper: where a label's colour is of no class, the authors still count the pixel.
     return total / (label_BHW != ignore).sum().clamp(min=1)
 
 
