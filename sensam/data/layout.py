@@ -174,7 +174,7 @@ class DatasetSpec(_Frozen):
             raise ValueError(f"ignore is {self.ignore}, which is class {names[self.ignore]!r}; take 255")
         if self.masks and (self.masks.unpack or self.masks.stretch):
             raise ValueError(
-                "masks are neither unpacked nor stretched; name the channel that holds the class with label.channel"
+                "masks are not unpacked, nor stretched; name the channel that holds the class with label.channel"
             )
         if self.masks and not names:
             raise ValueError("masks without classes: list the classes, in the order of their numbers")

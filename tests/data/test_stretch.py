@@ -139,7 +139,7 @@ def test_rules_that_make_no_sense() -> None:
     with pytest.raises(SettingsError, match="key is a regular expression with a group"):
         parse_spec({**base, "images": {"files": "{split}/*.png", "key": "[0-9"}}, base=Path())
     masked = {**base, "images": "{split}/i/*.tif", "masks": {"files": "{split}/*.tif", "stretch": {"shown": "db"}}}
-    with pytest.raises(SettingsError, match="neither unpacked nor stretched"):
+    with pytest.raises(SettingsError, match="not unpacked, nor stretched"):
         parse_spec({**masked, "classes": ["a", "b"]}, base=Path())
 
 
