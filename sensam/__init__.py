@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sensam.data.readers import open_raster as open_raster
     from sensam.evaluate.metrics import evaluate as evaluate
     from sensam.infer.promptable import Predictor as Predictor
+    from sensam.run.inheriting import inherit as inherit
     from sensam.run.model import load as load
     from sensam.run.training import train as train
     from sensam.sam.weights import load_sam as load_sam
@@ -24,6 +25,7 @@ _HOMES = {
     "Raster": "sensam.data.raster",
     "Sensor": "sensam.sensors",
     "evaluate": "sensam.evaluate.metrics",
+    "inherit": "sensam.run.inheriting",
     "load": "sensam.run.model",
     "load_sam": "sensam.sam.weights",
     "load_sensor": "sensam.sensors",

@@ -96,7 +96,8 @@ class E2Sam(Method):
             keep_in=config.cache,
             gigabytes=config.cache_gigabytes,
         )
-        self.net = SegmentingNet(_student(task, config), len(task.classes))
+        # Images without labels may have no classes either; their decoder is not used before it is built anew.
+        self.net = SegmentingNet(_student(task, config), max(1, len(task.classes)))
         self.branches = Branches(task.bands, self.net.encoder.anatomy.width, theirs.embedding)
         self.merge = Merge(theirs.embedding)
 

@@ -1,0 +1,52 @@
+"""`sensam inherit`: a student for all bands learns what SAM sees, from images without a single label."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def inherit(
+    data: Annotated[Path, typer.Argument(help="A dataset.yaml, or a folder with images; masks are not looked at.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/inherited"),
+    teacher: Annotated[str, typer.Option(help="SAM: nano, b, l, h, a hub id, a folder, or a .pth.")] = "nano",
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    cache: Annotated[
+        Path | None, typer.Option(help="Keep the teacher's features here, of windows that stay.", show_default=False)
+    ] = None,
+    assign: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="As in sensam train: settings.triples=4 ...")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+) -> None:
+    """Teach a student for all bands what SAM sees in triples of them, without labels (E2SAM's first stage).
+
+    Example: [bold]sensam inherit my-data --teacher nano --out runs/student --set train.epochs=20[/bold]
+    """
+    from sensam.config import RunSettings, override, validate
+    from sensam.run.inheriting import METHOD, STAGE, views_for, with_cache
+
+    values: dict[str, Any] = {
+        "data": str(data),
+        "method": METHOD,
+        "out": str(out),
+        "teacher": teacher,
+        "seed": seed,
+        "settings": with_cache({}, cache),
+        "stages": views_for(cache),
+        "stop_after": STAGE,
+    }
+    settings = validate(RunSettings, override(values, assign or []), "settings")
+
+    from rich.console import Console
+
+    from sensam.run.training import run
+    from sensam.train.display import Display
+
+    console = Console(highlight=False)
+    run(settings, resume=resume, display=Display(console))
+    console.print(
+        f"the student is in {out / 'model'}; with labels: sensam train {data} --method {METHOD} "
+        f"--set begin_from={out} --out runs/finetuned",
+        soft_wrap=True,
+    )

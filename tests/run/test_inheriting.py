@@ -1,0 +1,122 @@
+"""Inheriting from files to a model folder and on: without labels, to clicks, to classes, with features kept."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import sensam
+from sensam.cli.app import main
+from sensam.data.synthetic import family, write
+from sensam.infer.inherited import inherited_predictor
+from sensam.methods.e2sam import E2Sam
+from sensam.sam.anatomy import Anatomy
+from sensam.sam.model import Sam
+from sensam.sam.weights import save_sam
+
+TINY = Anatomy("tiny", 16, 2, 2, (1,), window=3, patch=8, image_size=32, embedding=16, decoder_heads=2, decoder_mlp=24)
+BRIEF = {"epochs": 2, "batch": 2, "size": 32, "workers": 0, "quiet": True, "machine": {"accelerator": "cpu"}}
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("teacher")
+    torch.manual_seed(0)
+    save_sam(Sam(TINY).eval(), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "fog"
+    write(family("seafog"), folder, counts={"train": 4, "val": 2, "test": 2}, size=(32, 32), seed=0)
+    return folder
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "log.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_student_inherits_answers_clicks_and_learns_classes(teacher: Path, scenes: Path, tmp_path: Path) -> None:
+    inherited = sensam.inherit(scenes, out=tmp_path / "student", teacher=str(teacher), **BRIEF)
+    assert inherited.config["stages"] == ["inherit"]
+    loaded = sensam.load(tmp_path / "student")
+    assert isinstance(loaded.method, E2Sam)
+    for name, weight in inherited.method.state_dict().items():
+        assert torch.equal(weight.cpu(), loaded.method.state_dict()[name]), name
+    predictor = inherited_predictor(loaded.method, "rgb")
+    predictor.set_image(np.random.default_rng(0).normal(250, 20, (32, 32, 16)).astype(np.float32))
+    assert predictor.predict(points=(9, 9)).masks_NMHW.shape == (1, 3, 32, 32)
+
+    model = sensam.train(
+        scenes, method="e2sam", out=tmp_path / "fine", begin_from=tmp_path / "student", teacher=str(teacher), **BRIEF
+    )
+    assert model.config["stages"] == ["inherit", "finetune"]
+    assert not hasattr(model.method, "teacher")
+    image = next((scenes / "images").rglob("test/*.tif"))
+    assert model.predict(image).shape == (32, 32)
+    again = sensam.load(tmp_path / "fine")
+    assert np.array_equal(again.predict(image), model.predict(image))
+    assert {name.split(".")[0] for name in again.method.state_dict()} == {"net"}
+
+
+def test_kept_features_are_found_again_and_the_log_says_how_often(teacher: Path, scenes: Path, tmp_path: Path) -> None:
+    settings = {"bank": 1, "noise": 0.0}
+    still = {"augment": {}, "validations": 0, "log_every": 2, **BRIEF, "epochs": 3}
+    sensam.inherit(
+        scenes, out=tmp_path / "one", teacher=str(teacher), cache=tmp_path / "kept", settings=settings, **still
+    )
+    avoided = [float(row["teacher_avoided"]) for row in rows(tmp_path / "one")]
+    assert avoided == [0, 1, 1]
+    sensam.inherit(scenes, out=tmp_path / "two", teacher=str(teacher), settings=settings, **still, views="grid")
+    kept, live = ([float(row["mse"]) for row in rows(tmp_path / name)] for name in ("one", "two"))
+    assert kept == pytest.approx(live, rel=5e-3)
+
+
+def test_images_without_masks_and_classes_are_enough(teacher: Path, tmp_path: Path) -> None:
+    write(family("sar"), tmp_path / "radar", counts={"train": 4}, size=(32, 32), seed=0, unlabelled=["train"])
+    (tmp_path / "radar" / "dataset.yaml").unlink()
+    model = sensam.inherit(tmp_path / "radar", out=tmp_path / "run", teacher=str(teacher), **BRIEF)
+    assert model.classes == ()
+    assert inherited_predictor(model.method).sam.anatomy.bands == len(model.sensor.bands)
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["sensam", *map(str, words)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        out, err = capsys.readouterr()
+        return int(left.value.code or 0), out, err
+
+    return run
+
+
+def test_the_command_does_the_same_and_says_what_comes_next(
+    teacher: Path, scenes: Path, tmp_path: Path, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    sets = [f"--set=train.{name}={BRIEF[name]}" for name in ("epochs", "batch", "size", "workers")]
+    code, out, err = command(
+        "inherit",
+        scenes,
+        "--teacher",
+        teacher,
+        "--out",
+        tmp_path / "run",
+        "--cache",
+        tmp_path / "kept",
+        "--set=machine.accelerator=cpu",
+        *sets,
+    )
+    assert (code, err) == (0, "")
+    assert f"--set begin_from={tmp_path / 'run'}" in out
+    assert list((tmp_path / "kept").rglob("*.npy"))
+    assert isinstance(sensam.load(tmp_path / "run").method, E2Sam)
+    code, _, err = command("inherit", scenes, "--out", tmp_path / "run", "--set=settings.tripels=2")
+    assert code == 2
+    assert "triples" in err
