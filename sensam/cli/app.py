@@ -6,8 +6,10 @@ import typer
 
 from sensam.cli.check import check
 from sensam.cli.claims import claims
+from sensam.cli.compare import compare
 from sensam.cli.demo import demo
 from sensam.cli.evaluate import evaluate
+from sensam.cli.inherit import inherit
 from sensam.cli.scenes import scenes
 from sensam.cli.sensors import sensors
 from sensam.cli.stats import stats
@@ -46,8 +48,10 @@ app.command()(stats)
 app.command()(scenes)
 app.command()(demo)
 app.command()(sensors)
+app.command()(inherit)
 app.command()(train)
 app.command()(evaluate)
+app.command()(compare)
 app.command()(claims)
 app.add_typer(teacher, name="teacher", no_args_is_help=True)
 

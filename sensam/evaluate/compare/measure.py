@@ -1,0 +1,119 @@
+"""What a trained model answers on a split: counts for each image, some answers to look at, features by image."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from sensam.data.dataset import Dataset
+from sensam.data.loader import Loader
+from sensam.data.stream import EvaluationStream
+from sensam.evaluate.records import Evidence, SplitScores
+from sensam.evaluate.report.panels import LARGEST_ANSWER, kept_keys, reduced
+from sensam.run import Model, fit_dataset
+from sensam.sam.encoder import ImageEncoder
+from sensam.train.confusion import Confusion, count
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What is gathered of every image while its windows pass by."""
+
+    matrices_NKK: NDArray[np.int64]
+    answers: dict[str, NDArray[np.uint8]]
+    features: dict[int, list[NDArray[np.float32]]] = field(default_factory=dict)
+
+
+def measure(model: Model, dataset: Dataset, split: str, *, batch: int, device: str | torch.device = "cpu") -> Evidence:
+    """Every pixel of a split once, in windows of the size that was trained on: the same for every entry."""
+    model.to(device).method.eval()
+    dataset = fit_dataset(dataset, model.sensor)
+    stream = EvaluationStream(dataset, split, size=model.segmenter.size)
+    keys = tuple(item.key for item in stream.items)
+    sizes = {item.key: dataset.size(item) for item in stream.items}
+    shown = kept_keys(keys)
+    classes = len(model.classes)
+    sums = _Sums(
+        np.zeros((len(keys), classes, classes), np.int64), {key: np.zeros(sizes[key], np.uint8) for key in shown}
+    )
+    loader, start = Loader(stream, batch_size=batch, device=device), 0
+    with torch.no_grad(), listening(model.method) as heard:
+        for each in loader:
+            assert each.label_BHW is not None
+            found_BHW = model.segmenter.logits(each.image_BCHW).argmax(1)
+            for row in range(len(each)):
+                item, (top, left, rows, columns) = stream.places[start + row]
+                place = keys.index(item.key)
+                matrix_KK = count(each.label_BHW[row], found_BHW[row], classes, dataset.ignore)
+                sums.matrices_NKK[place] += matrix_KK.cpu().numpy()
+                if item.key in sums.answers:
+                    part_HW = found_BHW[row, :rows, :columns].cpu().numpy().astype(np.uint8)
+                    sums.answers[item.key][top : top + rows, left : left + columns] = part_HW
+                if heard:
+                    sums.features.setdefault(place, []).append(heard[-1][row])
+            heard.clear()
+            start += len(each)
+    domains = tuple(item.domain or "" for item in stream.items)
+    features = [np.mean(sums.features[place], axis=0) for place in sorted(sums.features)]
+    features_NE = np.stack(features).astype(np.float32) if len(features) == len(keys) else None
+    return Evidence(keys, domains, sums.matrices_NKK, shown, _stacked(sums.answers), features_NE)
+
+
+def _stacked(answers: dict[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Answers of any size as one array, reduced to look at."""
+    small = [reduced(answer_HW) for answer_HW in answers.values()]
+    height, width = (max(sides) for sides in zip(*(answer.shape for answer in small), strict=True))
+    assert max(height, width) <= LARGEST_ANSWER
+    stacked = np.zeros((len(small), height, width), np.uint8)
+    for place, answer_HW in enumerate(small):
+        stacked[place, : answer_HW.shape[0], : answer_HW.shape[1]] = answer_HW
+    return stacked
+
+
+@contextmanager
+def listening(network: nn.Module) -> Iterator[list[NDArray[np.float32]]]:
+    """The mean embedding of every image that passes through the network's SAM encoder, where it has one."""
+    heard: list[NDArray[np.float32]] = []
+
+    def keep(_: nn.Module, __: tuple[Tensor, ...], embedding_BEhw: Tensor) -> None:
+        heard.append(embedding_BEhw.mean((2, 3)).float().cpu().numpy())
+
+    encoder = next((module for module in network.modules() if isinstance(module, ImageEncoder)), None)
+    handle = encoder.register_forward_hook(keep) if encoder is not None else None
+    try:
+        yield heard
+    finally:
+        if handle is not None:
+            handle.remove()
+
+
+def score(evidence: Evidence, classes: tuple[str, ...]) -> SplitScores:
+    """The numbers of a split as a record keeps them."""
+    whole = Confusion(evidence.confusion_NKK.sum(0), classes)
+    domains = {}
+    for name in sorted(set(evidence.domains) - {""}):
+        inside = np.array([domain == name for domain in evidence.domains])
+        domains[name] = _known(Confusion(evidence.confusion_NKK[inside].sum(0), classes).miou)
+    iou = {name: _known(float(value)) for name, value in zip(classes, whole.iou_K, strict=True)}
+    return SplitScores(
+        miou=_known(whole.miou), accuracy=_known(whole.allacc), iou=iou, domains=domains, images=len(evidence.keys)
+    )
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def count_gflops(model: Model) -> float:
+    """Operations of answering one training window, in thousands of millions."""
+    device = next(model.method.parameters()).device
+    window = torch.zeros(1, len(model.sensor.bands), model.segmenter.size, model.segmenter.size, device=device)
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        model.segmenter.logits(window)
+    return counter.get_total_flops() / 1e9

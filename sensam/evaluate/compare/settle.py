@@ -1,0 +1,97 @@
+"""What is found out about an entry before its cells run: how many steps its minutes hold, and what tuning chooses."""
+
+import json
+import math
+import shutil
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from sensam.data.dataset import open_dataset
+from sensam.evaluate.compare.cell import Bench, Settled, Stages, settings_of, stages_of
+from sensam.evaluate.compare.costs import Stopwatch
+from sensam.evaluate.compare.measure import measure, score
+from sensam.evaluate.compare.plan import CONTROL, MINUTES_PROBE, Cell, Entry, Plan
+from sensam.evaluate.compare.variant import data_of
+from sensam.evaluate.report.page import write_text
+from sensam.run.training import run
+from sensam.train.display import Display
+
+WARMING = 2  # steps before the clock: the first ones load files and compile
+
+
+def settle(bench: Bench, name: str) -> Settled | None:
+    """Read or find out what belongs to an entry; None while another process finds it out."""
+    path = bench.folder / "settled" / f"{Cell(name, 0, 1.0).name.split('.')[0]}.json"
+    if not path.is_file():
+        with bench.queue.claim(f"settle.{path.stem}") as is_mine:
+            if not is_mine:
+                return None
+            if not path.is_file():
+                found = _find_out(bench, name)
+                write_text(path, json.dumps({"steps": found.steps, "train": dict(found.train)}) + "\n")
+    values = json.loads(path.read_text())
+    return Settled(int(values["steps"]), values["train"])
+
+
+def _find_out(bench: Bench, name: str) -> Settled:
+    entry = bench.plan.entries[name]
+    stages = stages_of(entry, bench.plan, data_of(entry, name, bench.plan, bench.folder))
+    steps = entry.steps or bench.plan.steps or _steps_in_minutes(bench, name, stages)
+    return Settled(steps, _tune(bench, name, stages, steps) if entry.tune else {})
+
+
+def _steps_in_minutes(bench: Bench, name: str, stages: Stages) -> int:
+    """Time a few steps of the stages with labels, and see how many fit."""
+    assert bench.plan.minutes is not None
+    seconds = []
+    for steps in (WARMING, WARMING + MINUTES_PROBE):
+        out = bench.folder / "runs" / f"{Cell(name, 0, 1.0).name.split('.')[0]}.probe{steps}"
+        shutil.rmtree(out, ignore_errors=True)
+        cell = Cell(name, bench.plan.seeds[0], max(bench.plan.shares))
+        settings = settings_of(bench, cell, Settled(steps, {}), stages, out, None, None)
+        brief = settings.train.model_copy(update={"validations": 0})
+        once = {each: {**values.model_dump(exclude_unset=True), "steps": 1} for each, values in settings.stages.items()}
+        stages_once = {each: type(brief).model_validate(values) for each, values in once.items()}
+        with Stopwatch(out / "seconds.json") as watch:
+            run(settings.model_copy(update={"train": brief, "stages": stages_once}), resume=True, display=Display(None))
+        seconds.append(watch.seconds)
+        shutil.rmtree(out)
+    each_step = max((seconds[1] - seconds[0]) / MINUTES_PROBE, 1e-4)
+    return max(1, math.floor(60 * bench.plan.minutes / each_step))
+
+
+def _tune(bench: Bench, name: str, stages: Stages, steps: int) -> dict[str, Any]:
+    """Try every combination with the first seed and all labels; the validation split alone decides."""
+    entry, plan = bench.plan.entries[name], bench.plan
+    best: tuple[float, dict[str, Any]] | None = None
+    data = data_of(entry, name, plan, bench.folder)
+    for number, values in enumerate(product(*entry.tune.values())):
+        tried = dict(zip(entry.tune, values, strict=True))
+        out = bench.folder / "runs" / f"{Cell(name, 0, 1.0).name.split('.')[0]}.tune{number}"
+        cell = Cell(name, plan.seeds[0], max(plan.shares))
+        model = run(settings_of(bench, cell, Settled(steps, tried), stages, out, None, None), resume=True)
+        evidence = measure(model, open_dataset(data), plan.train.val_split, batch=bench.batch, device=bench.device)
+        reached = score(evidence, model.classes).miou or 0.0
+        if best is None or reached > best[0]:
+            best = reached, tried
+    assert best is not None
+    return best[1]
+
+
+def with_control(plan: Plan, folder: Path) -> Plan:
+    """The plan with an untrained start that spends on labels what two-stage entries spend in both stages."""
+    if not plan.control or CONTROL in plan.entries or plan.steps is None:
+        return plan
+    totals = []
+    for name, entry in plan.entries.items():
+        stages = stages_of(entry, plan, data_of(entry, name, plan, folder))
+        if stages.unlabelled and stages.labelled:
+            steps = entry.steps or plan.steps
+            totals.append(steps + len(stages.unlabelled) * (entry.inherit_steps or plan.inherit_steps or steps))
+    if not totals:
+        return plan
+    control = Entry(method="scratch", steps=max(totals))
+    entries: Mapping[str, Entry] = {**plan.entries, CONTROL: control}
+    return plan.model_copy(update={"entries": entries})
