@@ -111,6 +111,10 @@ class Method(nn.Module):
         settle(self)
         return self
 
+    def config_at_rest(self) -> MethodConfig:
+        """The settings that rebuild a finished model: without what is read from elsewhere only to teach it."""
+        return self.config
+
     def promptable(self) -> Sam | None:
         """The adapted SAM for a Predictor, where the method answers clicks and boxes."""
         return None

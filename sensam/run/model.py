@@ -15,14 +15,18 @@ from sensam.errors import WeightsError
 from sensam.infer.pixels import read_pixels
 from sensam.infer.segmenter import Segmenter
 from sensam.methods.base import Method, Task
+from sensam.methods.inherited import as_sam
 from sensam.nn.surgery import holdings
 from sensam.radiometry import match
 from sensam.run.assembly import build_method, discard, learned_by, spent
 from sensam.sam.anatomy import Anatomy
+from sensam.sam.checkpoint import identify
+from sensam.sam.encoder import ImageEncoder
 from sensam.sam.model import Sam
+from sensam.sam.report import LoadReport, count_parts
 from sensam.sam.weights import load_sam
 from sensam.sensors import Sensor
-from sensam.train.folder import describe_difference, read_model, write_model
+from sensam.train.folder import describe_difference, is_model, read_model, write_model
 from sensam.version import __version__
 
 
@@ -68,11 +72,13 @@ def describe_model(
 ) -> dict[str, Any]:
     """The config.json of a method that has finished these stages."""
     task = method.task
+    is_finished = stages[-1:] == (method.stages[-1].name,)
+    settings = method.config_at_rest() if is_finished else method.config
     return {
         "sensam": __version__,
         "torch": torch.__version__,
         "method": name,
-        "settings": method.config.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json"),
         "stages": list(stages),
         "sensor": task.sensor.to_dict(),
         "classes": list(task.classes),
@@ -167,7 +173,7 @@ def _base(config: Mapping[str, Any], given: str | Path | None, source: str) -> S
     origin = given or config["source"]
     if origin is None:
         raise WeightsError(f"{source} sits on a SAM that was never saved. Give the folder of that SAM with base=.")
-    sam = load_sam(origin)
+    sam = load_start(origin)
     assert sam.loaded is not None
     if config["identity"] is not None and sam.loaded.identity != config["identity"]:
         raise WeightsError(
@@ -176,4 +182,32 @@ def _base(config: Mapping[str, Any], given: str | Path | None, source: str) -> S
         )
     if replace(sam.anatomy, bands=anatomy.bands) != anatomy:
         raise WeightsError(f"{source} was trained on a SAM of another shape than {origin} holds.")
+    return sam
+
+
+def load_start(source: str | Path) -> Sam:
+    """The SAM that a method starts from: SAM's own weights, or an inherited student in the place of its encoder.
+
+    A student is given by its model folder; prompt encoder and mask decoder are those of the SAM that taught it.
+    """
+    if not is_model(source):
+        return load_sam(source)
+    folder = read_model(source)
+    encoder = getattr(getattr(load(source).method, "net", None), "encoder", None)
+    if not isinstance(encoder, ImageEncoder):
+        raise WeightsError(f"{source} is a model of {folder.config['method']}, which has no encoder to start from.")
+    teacher = _base({**folder.config["base"], "is_needed": True}, None, folder.source)
+    sam = as_sam(teacher, encoder, encoder.anatomy.bands)
+    decoder = {name: getattr(teacher.anatomy, name) for name in ("decoder_heads", "decoder_mlp", "mask_channels")}
+    sam.anatomy = replace(encoder.anatomy, **decoder)
+    weights = sam.state_dict()
+    sam.loaded = LoadReport(
+        source=str(source),
+        layout="sensam's",
+        precision="float32",
+        size=sam.anatomy.name,
+        bands=sam.anatomy.bands,
+        identity=identify({name: weight.contiguous() for name, weight in weights.items()}),
+        parts=count_parts(weights, {}),
+    )
     return sam

@@ -8,10 +8,12 @@ from torch import Tensor, nn
 
 from sensam.errors import SettingsError
 from sensam.methods.base import Task
+from sensam.methods.goodsam.own import OwnModel, find_own
 from sensam.methods.goodsam.settings import GoodSamConfig
 from sensam.nn.segformer import Levels, SegFormer, build_segformer, load_segformer
 
 HERE = "train"  # the assistant that is trained on labels in a stage of its own
+GONE = "gone"  # none, in a model whose student has learnt all: nothing is read to rebuild it
 NEVER = -20.0  # the logit of a class that the assistant does not know
 
 
@@ -27,7 +29,13 @@ class Assistant(nn.Module):
     @property
     def widths(self) -> tuple[int, ...] | None:
         """Channels of its four levels of features; None where it shows none."""
-        return self.net.widths if isinstance(self.net, SegFormer) else None
+        return None if self._levelled is None else self._levelled.widths
+
+    @property
+    def _levelled(self) -> SegFormer | OwnModel | None:
+        if isinstance(self.net, SegFormer):
+            return self.net
+        return self.net if isinstance(self.net, OwnModel) and self.net.widths else None
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
         shown = image_BCHW if self.bands is None else image_BCHW[:, self.bands]
@@ -35,9 +43,9 @@ class Assistant(nn.Module):
         return self._translated(logits)
 
     def analyse(self, image_BCHW: Tensor) -> tuple[Tensor, Levels]:
-        """Logits and the features of four levels, for a SegFormer."""
-        assert isinstance(self.net, SegFormer)
-        logits, levels = self.net.analyse(image_BCHW if self.bands is None else image_BCHW[:, self.bands])
+        """Logits and the features of four levels, of one that has `widths`."""
+        assert self._levelled is not None
+        logits, levels = self._levelled.analyse(image_BCHW if self.bands is None else image_BCHW[:, self.bands])
         return self._translated(logits), levels
 
     def _translated(self, logits_BKHW: Tensor) -> Tensor:
@@ -80,8 +88,11 @@ def match_classes(theirs: Sequence[str], ours: Sequence[str], config: GoodSamCon
 
 
 def _build(task: Task, config: GoodSamConfig) -> nn.Module:
-    if config.assistant == HERE:
+    if config.assistant in (HERE, GONE):
         return build_segformer(config.assistant_size, bands=task.bands, classes=len(task.classes))
+    own = find_own(config.assistant)
+    if own is not None:
+        return OwnModel(own, task)
     module, colon, attribute = config.assistant.partition(":")
     if not colon:
         return load_segformer(config.assistant)

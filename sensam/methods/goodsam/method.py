@@ -25,7 +25,7 @@ from sensam.data.perspective import Look, cut_view
 from sensam.errors import SettingsError, unknown
 from sensam.methods.base import Losses, Method, Moment, Stage, Task
 from sensam.methods.goodsam.adaptation import Projectors
-from sensam.methods.goodsam.assistant import HERE, Assistant, find_assistant
+from sensam.methods.goodsam.assistant import GONE, HERE, Assistant, find_assistant
 from sensam.methods.goodsam.cache import Cache, Identity, default_folder
 from sensam.methods.goodsam.distillation import Distillation
 from sensam.methods.goodsam.knowledge import Ensemble, Knowledge
@@ -110,9 +110,13 @@ class GoodSam(Method):
     def ensemble(self, image_CHW: Tensor, valid_HW: Tensor | None = None) -> Ensemble:
         """What the student would be taught about one panorama, in the panorama's own columns."""
         valid_HW = torch.ones_like(image_CHW[0], dtype=torch.bool) if valid_HW is None else valid_HW
-        seen = see(image_CHW[None], valid_HW[None], self.config.windows, wraps=self.wraps)
+        seen = self._see(Batch(image_CHW[None], valid_HW[None], None, ("",)))
         found = self._distillation.ensemble(seen, 0, str(self._identity))
         return Ensemble(seen.frames[0].restore(found.prob_KHW), found.report, found.is_from_cache)
+
+    def config_at_rest(self) -> GoodSamConfig:
+        """The student needs neither the assistant's files nor those it began from."""
+        return self.config.model_copy(update={"assistant": GONE, "student_start": None, "assistant_size": "b0"})
 
     def _take_over(self) -> None:
         """Rectification begins with the source's weights, which may have been learnt since this was built."""
@@ -145,6 +149,10 @@ class GoodSam(Method):
         return {**rectified, **taught, "loss": rectified["loss"] + taught["loss"]}
 
     def _see(self, batch: Batch) -> Seen:
+        if self.config.assistant == GONE:
+            raise SettingsError(
+                "This student has finished learning, and its assistant is gone. Start a run of its own."
+            )
         return see(batch.image_BCHW, batch.valid_BHW, self.config.windows, wraps=self.wraps)
 
     def _shown_to_sam(self, image_CHW: Tensor) -> Tensor:
