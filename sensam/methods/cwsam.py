@@ -7,6 +7,7 @@ labels -> weighted cross entropy; adapters, prompts and decoder learn, SAM's enc
 Pu et al., ClassWise-SAM-Adapter, JSTARS 18, 2025 (arXiv 2401.02326); where paper and code differ, as the code has it.
 """
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import Literal
 
@@ -33,6 +34,7 @@ Stem = Literal["own", "repeat", "inflate", "conv"]
 
 ADAPTER_SHARE = 4  # an adapter is a quarter as wide as the tokens
 PROMPT_SHARE = 32  # what prompts are made in is a 32nd as wide
+SLOW = 0.25  # the authors' part of the spectrum
 # Unlike the paper, which knows SAM's published sizes only: a small SAM's prompts need more than a few numbers too.
 NARROWEST_PROMPT = 8
 
@@ -50,9 +52,10 @@ class CwsamConfig(MethodConfig):
     stem: Stem | None = None  # None: the SAM's own bands, or one band repeated, or patches inflated to more bands
     adapters: bool = True
     frequencies: Frequencies | Literal["none"] = "low"  # the authors tried "both" with rate 1/16
-    rate: float = Field(default=0.25, gt=0, le=1)  # part of the spectrum that is slow
+    rate: float | None = Field(default=None, gt=0, le=1)  # part of the spectrum that is slow; the authors' 0.25
     head: Head = "full"
     skip: Skip = "shared"
+    neck: bool = False  # let the encoder's neck learn too, for a student whose own neck did not inherit
     init: Literal["zero", "torch_default"] | None = None  # strict starts at SAM itself, the authors start away from it
 
     @property
@@ -77,6 +80,8 @@ class Cwsam(Method):
         if self.stem_kind == "inflate":
             encoder.patch_embed.projection = inflate_patches(encoder.patch_embed.projection, task.bands)
             encoder.anatomy = replace(encoder.anatomy, bands=task.bands)
+        if config.neck:
+            encoder.neck = deepcopy(task.sam.vision_encoder.neck)
         self.encoder = AdaptedEncoder(encoder, make_tuning(encoder.anatomy, config))
         self.decoder = _decoder(task.sam, len(task.classes), config)
 
@@ -87,7 +92,10 @@ class Cwsam(Method):
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
         logits_BKhw = self.decoder(self.encoder(self.stem(image_BCHW)))
-        return self.task.sam.enlarge(logits_BKhw, (image_BCHW.shape[-2], image_BCHW.shape[-1]))
+        rows, columns = image_BCHW.shape[-2:]
+        patch = self.encoder.host.anatomy.patch  # a token has four logits on a side
+        size = (logits_BKhw.shape[-2] // 4 * patch, logits_BKhw.shape[-1] // 4 * patch)
+        return F.interpolate(logits_BKhw, size, mode="bilinear", align_corners=False)[..., :rows, :columns]
 
     def _learns(self) -> dict[str, float]:
         rates = {f"decoder.mask_decoder.{unused}": 0.0 for unused in UNUSED} | {"decoder.*": 1.0}
@@ -96,6 +104,8 @@ class Cwsam(Method):
             rates["encoder.part.adapters.*"] = 1.0
         if tuning.prompts is not None:
             rates["encoder.part.prompts.*"] = 1.0
+        if self.config.neck:
+            rates["encoder.host.neck.*"] = 1.0
         if self.stem_kind in ("conv", "inflate"):
             rates["stem.*" if self.stem_kind == "conv" else f"{PATCHES}.*"] = 1.0
         return rates
@@ -159,7 +169,7 @@ def make_tuning(anatomy: Anatomy, config: CwsamConfig) -> EncoderTuning:
         rank = max(1, width // ADAPTER_SHARE)
         adapters = [AdapterPair(width, rank, starts_at_zero=starts_at_zero) for _ in range(anatomy.depth)]
     if config.frequencies != "none":
-        kept = FrequencyFilter(config.frequencies, config.rate, as_published=config.protocol == "paper")
+        kept = FrequencyFilter(config.frequencies, config.rate or SLOW, as_published=config.protocol == "paper")
         inner = max(NARROWEST_PROMPT, width // PROMPT_SHARE)
         prompts = FrequencyPrompts(
             anatomy.bands, anatomy.patch, width, inner, anatomy.depth, kept, starts_at_zero=starts_at_zero
@@ -179,7 +189,7 @@ def _check(task: Task, config: CwsamConfig) -> None:
     weights = config.class_weights
     if weights is not None and len(weights) != len(task.classes):
         raise SettingsError(f"class_weights holds {len(weights)} numbers, there are {len(task.classes)} classes.")
-    if config.frequencies == "none" and "rate" in config.model_fields_set:
+    if config.frequencies == "none" and config.rate is not None:
         raise SettingsError("rate does nothing with frequencies: none. Leave it out, or take low, high or both.")
     if not config.adapters and config.frequencies == "none" and config.init is not None:
         raise SettingsError("init does nothing without adapters and frequencies. Leave it out.")

@@ -24,8 +24,7 @@ from sensam.run.assembly import (
     validation_loader,
     with_statistics,
 )
-from sensam.run.model import Model, as_model, describe_model, restore, save_model
-from sensam.sam.weights import load_sam
+from sensam.run.model import Model, as_model, describe_model, load_start, restore, save_model
 from sensam.sensors import Sensor
 from sensam.train.checkpoint import Checkpoints, Progress
 from sensam.train.clicking import ClickJudge
@@ -197,6 +196,7 @@ class _Course:
             }
             _write_json(self.folder / "metrics.json", metrics)
         self.fabric.barrier()
+        self.display.say(f"the model is in {self.folder / 'model'}: sensam evaluate {self.folder} {self.settings.data}")
         self.method.requires_grad_(False).eval()
         return as_model(self.method, config)
 
@@ -212,7 +212,7 @@ def _method(settings: RunSettings, dataset: Dataset) -> Method:
     task = Task(
         dataset.sensor,
         dataset.classes,
-        load_sam(settings.teacher),
+        load_start(settings.teacher),
         size=settings.train.size,
         ignore=dataset.ignore,
         seed=settings.seed,

@@ -62,6 +62,13 @@ def read_model(source: str | Path) -> ModelFolder:
     return ModelFolder(str(source), config, _read_weights(folder / WEIGHTS))
 
 
+def is_model(source: str | Path) -> bool:
+    """Whether a folder on this machine holds a model of sensam, or is that of a run with one."""
+    path = Path(source).expanduser()
+    configs = [folder / CONFIG for folder in (path, path / "model") if (folder / WEIGHTS).is_file()]
+    return any(config.is_file() and '"method"' in config.read_text(encoding="utf-8") for config in configs)
+
+
 def find_model(source: str | Path) -> Path:
     """Where the two files lie on this machine; a hub id is downloaded, or taken from the cache."""
     path = Path(source).expanduser()

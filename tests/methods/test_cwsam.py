@@ -243,6 +243,17 @@ class TestBands:
         assert not any("patch_embed" in name for name in learnt(method))
         assert method(image(13)).shape == (2, 3, 32, 32)
 
+    def test_the_neck_learns_where_it_is_asked_to(self, make_task: MakeTask, make_batch: MakeBatch) -> None:
+        task = make_task(3)
+        before = copy.deepcopy(task.sam.state_dict())
+        method = Cwsam(task, CwsamConfig(neck=True))
+        learn(method, method.stages[0], [make_batch(3)])
+        assert {name for name in learnt(method) if ".host." in name} == {
+            f"encoder.host.neck.{name}" for name, _ in task.sam.vision_encoder.neck.named_parameters()
+        }
+        assert not torch.equal(method.encoder.host.neck.conv1.weight, before["vision_encoder.neck.conv1.weight"])
+        assert torch.equal(task.sam.vision_encoder.neck.conv1.weight, before["vision_encoder.neck.conv1.weight"])
+
     def test_stems_that_make_no_sense(self, make_task: MakeTask) -> None:
         task = make_task(3)
         for stem, bands in (("own", 5), ("repeat", 5), ("inflate", 3)):
@@ -312,8 +323,9 @@ class TestChoices:
 class TestCheckpoints:
     @torch.no_grad()
     def test_what_was_learnt_and_the_sam_make_the_same_logits(self, make_task: MakeTask, make_batch: MakeBatch) -> None:
-        for protocol in ("strict", "paper"):
-            task, config = make_task(5), CwsamConfig(protocol=protocol)  # type: ignore[arg-type]
+        for settings in ({}, {"protocol": "paper"}, {"frequencies": "none", "stem": "conv"}):
+            task, config = make_task(5), CwsamConfig(**settings)  # type: ignore[arg-type]
+            config = CwsamConfig.model_validate(config.model_dump(mode="json"))
             method = Cwsam(task, config)
             with torch.enable_grad():
                 learn(method, method.stages[0], [make_batch(5)])
