@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sensam.data.readers import open_raster as open_raster
     from sensam.evaluate.metrics import evaluate as evaluate
     from sensam.infer.promptable import Predictor as Predictor
+    from sensam.maps import predict as predict
     from sensam.run.inheriting import inherit as inherit
     from sensam.run.model import load as load
     from sensam.run.training import train as train
@@ -31,6 +32,7 @@ _HOMES = {
     "load_sensor": "sensam.sensors",
     "open_dataset": "sensam.data.dataset",
     "open_raster": "sensam.data.readers",
+    "predict": "sensam.maps",
     "train": "sensam.run.training",
 }
 

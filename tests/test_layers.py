@@ -15,7 +15,7 @@ ROWS = (
     ("methods",),
     ("train", "infer"),
     ("run",),
-    ("evaluate",),
+    ("evaluate", "export", "maps"),
     ("web",),
     ("cli",),
 )

@@ -9,8 +9,11 @@ from sensam.cli.claims import claims
 from sensam.cli.compare import compare
 from sensam.cli.demo import demo
 from sensam.cli.evaluate import evaluate
+from sensam.cli.grid import parts
 from sensam.cli.inherit import inherit
+from sensam.cli.predict import predict
 from sensam.cli.scenes import scenes
+from sensam.cli.segment import segment
 from sensam.cli.sensors import sensors
 from sensam.cli.stats import stats
 from sensam.cli.teacher import teacher
@@ -45,12 +48,15 @@ def _options(
 
 app.command()(check)
 app.command()(stats)
+app.command()(predict)
 app.command()(scenes)
 app.command()(demo)
 app.command()(sensors)
 app.command()(inherit)
 app.command()(train)
 app.command()(evaluate)
+app.command()(segment)
+app.command()(parts)
 app.command()(compare)
 app.command()(claims)
 app.add_typer(teacher, name="teacher", no_args_is_help=True)

@@ -14,6 +14,7 @@ from sensam.errors import InputError, SettingsError
 from sensam.infer.area import Area, Box, read_area, window_of_box
 from sensam.infer.cog import Ground, write_cog
 from sensam.infer.locate import Located, locate, title
+from sensam.infer.onnx_network import check_fixed_size
 from sensam.infer.products import Extra, Storage, products
 from sensam.infer.regrid import forget, regrid
 from sensam.infer.scene import Scene, open_quietly
@@ -82,7 +83,8 @@ class SceneJob:
         whole = Scene(self._source, model.sensor, bands=settings.bands, may_lack_bands=model.takes_missing_bands)
         self.mask, self.scene = _chosen(whole, settings)
         self.products = products(model.classes, _with_needed(settings), settings.storage, model.ignore)
-        side = settings.size or model.size
+        side = model.size if settings.size is None else settings.size
+        check_fixed_size(model, side)
         overlap = side // OVERLAP_SHARE if settings.overlap is None else settings.overlap
         wraps = model.sensor.geometry == WHOLE_TURN and self.scene.size[1] == whole.info.width
         self.layout = Layout.of(self.scene.size, side, overlap, settings.batch, len(model.classes), wraps=wraps)
