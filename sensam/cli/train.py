@@ -55,6 +55,4 @@ def train(
     from sensam.run.training import run
     from sensam.train.display import Display
 
-    console = Console(highlight=False)
-    run(settings, resume=resume, display=Display(console))
-    console.print(f"the model is in {out / 'model'}: sensam evaluate {out} {settings.data}", soft_wrap=True)
+    run(settings, resume=resume, display=Display(Console(highlight=False)))

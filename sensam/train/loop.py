@@ -17,13 +17,14 @@ from sensam.config import TrainSettings
 from sensam.data.loader import Loader
 from sensam.errors import InputError
 from sensam.methods.base import Losses, Method, Moment, Stage
+from sensam.nn.joint_norm import join_norms
 from sensam.nn.surgery import freeze_all_but, holdings
 from sensam.train.checkpoint import Best, Checkpoints, Progress
 from sensam.train.display import Display
 from sensam.train.groups import parameter_groups
 from sensam.train.journal import Journal
 from sensam.train.judges import Judge
-from sensam.train.memory import explaining_memory
+from sensam.train.memory import explaining_memory, save_memory
 from sensam.train.schedule import Schedule
 from sensam.types import Batch
 
@@ -75,6 +76,9 @@ class StageRun:
     def __init__(self, desk: Desk, method: Method, lesson: Lesson, progress: Progress) -> None:
         self.desk, self.method, self.lesson, self.progress = desk, method, lesson, progress
         settings, fabric = lesson.settings, desk.fabric
+        if fabric.world_size > 1:
+            join_norms(method)
+        save_memory(method, settings.checkpointing)
         factors = freeze_all_but(method, lesson.stage.learns)
         groups = parameter_groups(
             method.named_parameters(), factors, weight_decay=settings.weight_decay, decay_all=settings.decay_all

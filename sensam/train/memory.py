@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sensam.errors import SettingsError
-from sensam.methods.base import Moment
+from sensam.methods.base import Method, Moment
+from sensam.sam.encoder import ImageEncoder
 from sensam.types import Batch
 
 if TYPE_CHECKING:
     from sensam.train.loop import Lesson
+
+
+def save_memory(method: Method, wanted: bool) -> None:
+    """Let SAM's encoders compute the activations of their blocks again in the backward pass, or keep them."""
+    for part in method.modules():
+        if isinstance(part, ImageEncoder):
+            part.checkpointing = wanted
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -2,11 +2,20 @@
 
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sensam.data.sample import Sample
 from sensam.methods.base import Losses, Method, MethodConfig, Moment, Stage, Task
+from sensam.sam.anatomy import Anatomy
+from sensam.sam.model import Sam
+from sensam.sensors import Sensor
 from sensam.types import Batch
+
+NOTHING = Anatomy(
+    "tiny", 16, 1, 2, (0,), 2, patch=8, image_size=16, embedding=16, decoder_heads=1, decoder_mlp=8, mask_channels=4
+)
 
 
 class TinyConfig(MethodConfig):
@@ -26,7 +35,9 @@ class Tiny(Method):
 
     def __init__(self, task: Task, config: TinyConfig) -> None:
         super().__init__(task, config)
-        self.body = nn.Sequential(nn.Conv2d(task.bands, config.width, 3, padding=1), nn.GroupNorm(1, config.width))
+        self.body = nn.Sequential(
+            nn.Conv2d(task.bands, config.width, 3, padding=1, bias=False), nn.BatchNorm2d(config.width)
+        )
         self.branches = nn.ModuleList(nn.Conv2d(config.width, 1, 1) for _ in range(config.branches))
         self.teacher = nn.Conv2d(task.bands, 1, 1)
         self.drop = nn.Dropout(config.dropout)
@@ -61,3 +72,34 @@ class Tiny(Method):
         assert batch.label_BHW is not None
         loss = nn.functional.cross_entropy(self(batch.image_BCHW), batch.label_BHW, ignore_index=self.task.ignore)
         return {"loss": loss}
+
+
+class Drawn:
+    """Samples from memory, each a pure function of epoch and index; sizes of labelled areas differ."""
+
+    epoch = 0
+    ignore = 255
+
+    def __init__(self, count: int, bands: int = 2, classes: int = 3, side: int = 8) -> None:
+        self.count, self.bands, self.classes, self.side = count, bands, classes, side
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, place: int | tuple[int, int]) -> Sample:
+        epoch, index = place if isinstance(place, tuple) else (self.epoch, place)
+        dice = np.random.default_rng((epoch, index))
+        label_HW = dice.integers(0, self.classes, (self.side, self.side)).astype(np.uint8)
+        pixels = dice.normal(label_HW[None], 0.5, (self.bands, self.side, self.side)).astype(np.float32)
+        label_HW[: index % self.side] = self.ignore
+        ones_C = np.ones(self.bands, np.float32)
+        ends_C = np.full(self.bands, np.inf, np.float32)
+        return Sample(f"{index}", pixels, None, label_HW, ones_C, 0 * ones_C, -ends_C, ends_C)
+
+
+def tiny_task(bands: int = 2, classes: int = 3) -> Task:
+    """A task around a SAM that costs nothing."""
+    sensor = Sensor.from_dict(
+        {"name": "drawn", "bands": [{"name": f"b{band}", "mean": 0, "std": 1} for band in range(bands)]}
+    )
+    return Task(sensor, tuple(f"class {number}" for number in range(classes)), Sam(NOTHING), 8)

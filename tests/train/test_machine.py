@@ -1,0 +1,54 @@
+"""Two processes learn what one learns on their batches together, to the last uneven step; and agree with each other."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from sensam.config import MachineSettings
+from sensam.errors import SettingsError
+from sensam.train.machine import start_machine
+from tests.train.together import teach
+
+ROOT = Path(__file__).parents[2]
+
+
+def rows(folder: Path, stage: int) -> list[dict[str, str]]:
+    with (folder / f"stage-{stage}" / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns_on_the_joint_batch(tmp_path: Path) -> None:
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    for folder in (alone, together):
+        folder.mkdir()
+    teach(alone, world=1, batch=4)
+    command = [sys.executable, "-m", "tests.train.together", str(together)]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    single = torch.load(alone / "weights-0.pt", weights_only=True)
+    first, second = (torch.load(together / f"weights-{rank}.pt", weights_only=True) for rank in (0, 1))
+    for name, weight in single.items():
+        torch.testing.assert_close(first[name], second[name], rtol=0, atol=0, msg=f"ranks differ in {name}")
+        torch.testing.assert_close(
+            first[name], weight, rtol=0, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
+        )
+    for stage in (0, 1):
+        for ours, theirs in zip(rows(together, stage), rows(alone, stage), strict=True):
+            assert ours.keys() == theirs.keys()
+            for column, value in ours.items():
+                if column != "name":
+                    assert float(value) == pytest.approx(float(theirs[column]), abs=1e-5, nan_ok=True), column
+
+
+def test_what_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SettingsError, match="--devices and --accelerator"):
+        start_machine(MachineSettings(accelerator="cuda"))
