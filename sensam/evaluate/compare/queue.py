@@ -35,7 +35,8 @@ class Queue:
         finally:
             stopped.set()
             thread.join()
-            path.unlink(missing_ok=True)
+            if _is_ours(path):
+                path.unlink()
 
     def is_claimed(self, name: str) -> bool:
         """Whether somebody alive works on it."""
@@ -89,6 +90,15 @@ def _create(path: Path) -> bool:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump({"host": platform.node(), "pid": os.getpid()}, file)
     return True
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether the claim still names this process: another may have taken it over while this one slept."""
+    try:
+        claim = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
+    return bool(claim == {"host": platform.node(), "pid": os.getpid()})
 
 
 def _is_alive(pid: int) -> bool:

@@ -98,3 +98,11 @@ def test_a_failure_gives_the_claim_back(tmp_path: Path) -> None:
             raise RuntimeError("broken")
     except RuntimeError:
         assert not queue.is_claimed("cell")
+
+
+def test_who_slept_too_long_does_not_remove_the_claim_of_another(tmp_path: Path) -> None:
+    other = json.dumps({"host": "elsewhere", "pid": 7})
+    with Queue(tmp_path).claim("cell") as mine:
+        assert mine
+        (tmp_path / "cell.claim").write_text(other)
+    assert (tmp_path / "cell.claim").read_text() == other

@@ -1,0 +1,57 @@
+"""A tiny SAM, a tiny data set with domains, and a plan that takes seconds."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sensam.config import MachineSettings
+from sensam.data.synthetic import family, write
+from sensam.evaluate.compare.cell import Bench
+from sensam.evaluate.compare.plan import Plan, parse_plan
+from sensam.evaluate.compare.runner import open_bench, prepare
+from sensam.sam.anatomy import Anatomy
+from sensam.sam.model import Sam
+from sensam.sam.weights import save_sam
+from sensam.train.display import Display
+
+TINY = Anatomy("tiny", 16, 2, 2, (1,), window=3, patch=8, image_size=32, embedding=16, decoder_heads=2, decoder_mlp=24)
+
+
+@pytest.fixture(scope="session")
+def tiny_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("sam") / "tiny"
+    save_sam(Sam(TINY), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def drive_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "drive"
+    write(family("drive"), folder, seed=0, counts={"train": 8, "val": 2, "test": 3}, size=(32, 32))
+    return folder
+
+
+@pytest.fixture
+def make_plan(tiny_sam: Path, drive_data: Path) -> Callable[..., Plan]:
+    def make(**values: Any) -> Plan:
+        train = {"size": 32, "batch": 2, "workers": 0, "validations": 1, **values.pop("train", {})}
+        usual = {"data": str(drive_data), "seeds": 1, "teacher": str(tiny_sam), "train": train}
+        if "minutes" not in values:
+            usual["steps"] = 2
+        return parse_plan({**usual, **values}, "plan")
+
+    return make
+
+
+@pytest.fixture
+def make_bench(tmp_path: Path) -> Callable[[Plan], Bench]:
+    def make(plan: Plan) -> Bench:
+        folder = tmp_path / "out"
+        machine = MachineSettings(accelerator="cpu")
+        return open_bench(prepare(plan, folder), folder, machine, Display(None))
+
+    return make
