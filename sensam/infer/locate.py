@@ -26,6 +26,8 @@ def locate(scene: str, sensor: Sensor) -> Located:
         if path.is_dir():
             return _folder(path)
         if not path.exists() and not is_remote(scene) and not scene.startswith("/vsi"):
+            if path.is_symlink():
+                raise InputError(f"{scene} is a link that leads nowhere. Give the file itself.")
             raise InputError(f"{scene} does not exist. Give a file, a folder of bands, a URL or a STAC item.")
     except OSError as error:  # a name that is too long, or links that lead to themselves
         raise InputError(f"{scene} cannot be read ({error.strerror}).") from error
