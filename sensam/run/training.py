@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from sensam.train.journal import Journal
 from sensam.train.judges import ClassJudge, Judge, LossJudge
 from sensam.train.loop import Desk, Lesson, StageRun, put
 from sensam.train.machine import start_machine
+from sensam.train.trackers import Tracker, start_trackers
 
 
 def train(
@@ -49,6 +50,7 @@ def train(
     begin_from: str | Path | None = None,
     stop_after: str | None = None,
     machine: Mapping[str, Any] | None = None,
+    track: Sequence[str] = ("tensorboard",),
     quiet: bool = False,
     **training: Any,
 ) -> Model:
@@ -67,6 +69,7 @@ def train(
         "stages": {name: dict(each) for name, each in (stages or {}).items()},
         "train": training,
         "machine": dict(machine or {}),
+        "track": tuple(track),
         "begin_from": None if begin_from is None else str(begin_from),
         "stop_after": stop_after,
     }
@@ -120,14 +123,18 @@ class _Course:
         started = time.monotonic()
         progress, optimiser = self._taken_up() if is_going_on else (Progress(), None)
         keep = (progress.stage, progress.step) if is_going_on else None
-        journal = Journal(self.folder / "log.csv", keep=keep) if self.fabric.is_global_zero else None
+        is_first = self.fabric.is_global_zero
+        journal = Journal(self.folder / "log.csv", keep=keep) if is_first else None
+        trackers = self._trackers(progress) if is_first else ()
         for number in range(progress.stage, len(self.stages)):
             if number > progress.stage:
                 progress = Progress(stage=number, results=progress.results)
                 optimiser = None
             discard(self.method, self._names(number))
             if not progress.is_done:
-                self._teach_stage(number, progress, optimiser, journal)
+                self._teach_stage(number, progress, optimiser, (journal, trackers))
+        for tracker in trackers:
+            tracker.close()
         discard(self.method, spent(self.method, self._names(len(self.stages))))
         return self._close(progress, time.monotonic() - started)
 
@@ -148,7 +155,11 @@ class _Course:
         return (*self.before, *(stage.name for stage in self.stages[:count]))
 
     def _teach_stage(
-        self, number: int, progress: Progress, optimiser: Mapping[str, Any] | None, journal: Journal | None
+        self,
+        number: int,
+        progress: Progress,
+        optimiser: Mapping[str, Any] | None,
+        books: tuple[Journal | None, tuple[Tracker, ...]],
     ) -> None:
         stage = self.stages[number]
         settings = self.settings.stages[stage.name]
@@ -165,13 +176,26 @@ class _Course:
                 f"no split {settings.val_split!r} in {self.dataset.name}: stage {stage.name} keeps its last weights"
             )
         lesson = Lesson(stage, number, settings, loader, validation, judge, self.dataset.ignore)
-        desk = Desk(self.fabric, self.settings.seed, self._trained(number), self.checkpoints, journal, self.display)
+        desk = Desk(
+            self.fabric,
+            self.settings.seed,
+            self._trained(number),
+            self.checkpoints,
+            books[0],
+            self.display,
+            books[1],
+            _steps(progress),
+        )
         stage_run = StageRun(desk, self.method, lesson, progress)
         if optimiser is not None and progress.step:
             stage_run.resume(optimiser)
         if not progress.step:
             self.display.say(_announcement(self.method, stage, self.learned[stage.name], stage_run.total))
         stage_run.fit()
+
+    def _trackers(self, progress: Progress) -> tuple[Tracker, ...]:
+        values = _flat(self.settings.to_dict())
+        return start_trackers(self.settings.track, self.folder, start=_steps(progress) + progress.step, settings=values)
 
     def _judge(self, stage: Stage) -> Judge:
         task = self.method.task
@@ -280,6 +304,12 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{name}"] = value
     return flat
+
+
+def _steps(progress: Progress) -> int:
+    """Steps of the stages before the one that is under way."""
+    done = list(progress.results.values())
+    return int(sum(result["steps"] for result in (done[:-1] if progress.is_done else done)))
 
 
 def _announcement(method: Method, stage: Stage, learned: frozenset[str], steps: int) -> str:

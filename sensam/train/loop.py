@@ -26,6 +26,7 @@ from sensam.train.journal import Journal
 from sensam.train.judges import Judge
 from sensam.train.memory import explaining_memory, save_memory
 from sensam.train.schedule import Schedule
+from sensam.train.trackers import Tracker
 from sensam.types import Batch
 
 MicroBatch = tuple[range, Batch]  # the samples' places in the epoch, and the samples
@@ -41,6 +42,8 @@ class Desk:
     checkpoints: Checkpoints
     journal: Journal | None  # None in every process but the first
     display: Display
+    trackers: tuple[Tracker, ...] = ()
+    behind: int = 0  # steps of the stages before
 
 
 @dataclass(frozen=True)
@@ -209,6 +212,8 @@ class StageRun:
         }
         if self.desk.journal:
             self.desk.journal.add(row)
+        for tracker in self.desk.trackers:
+            tracker.add(row, self.desk.behind + self.progress.step)
         self.desk.display.show(row)
 
     def _means(self) -> dict[str, float]:

@@ -1,0 +1,82 @@
+"""Where the rows of log.csv go as well: TensorBoard, and MLflow where its extra is installed."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from sensam.errors import MissingExtraError
+
+Row = Mapping[str, str | int | float]
+EVENTS = "events"  # folder of TensorBoard's files within a run
+
+
+class Tracker(Protocol):
+    """Takes every row of the log; `at` counts the steps of all stages."""
+
+    def add(self, row: Row, at: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class TensorBoardTracker:
+    """Event files for `tensorboard --logdir`. A resumed run hides what its checkpoint has not seen."""
+
+    def __init__(self, folder: Path, start: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder / EVENTS), purge_step=start + 1)
+
+    def add(self, row: Row, at: int) -> None:
+        for name, value in _numbers(row).items():
+            self._writer.add_scalar(f"{row['name']}/{name}", value, at)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class MlflowTracker:
+    """A run of MLflow, where MLFLOW_TRACKING_URI says; resuming goes on with the same run."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        try:
+            from mlflow import MlflowClient
+            from mlflow.entities import Param
+        except ImportError as error:
+            raise MissingExtraError("Tracking with MLflow", "track") from error
+        self._client = MlflowClient()
+        note = folder / "mlflow.txt"
+        if note.is_file():
+            self._run = note.read_text(encoding="utf-8").strip()
+            return
+        experiment = self._client.get_experiment_by_name("sensam")
+        number = experiment.experiment_id if experiment else self._client.create_experiment("sensam")
+        self._run = self._client.create_run(number, run_name=folder.name).info.run_id
+        note.write_text(f"{self._run}\n", encoding="utf-8")
+        parameters = [Param(name, str(value)) for name, value in settings.items()]
+        self._client.log_batch(self._run, params=parameters[:100])  # as many as one request takes
+
+    def add(self, row: Row, at: int) -> None:
+        for name, value in _numbers(row).items():
+            self._client.log_metric(self._run, f"{row['name']}/{name}".replace(" ", "_"), value, step=at)
+
+    def close(self) -> None:
+        self._client.set_terminated(self._run)
+
+
+def start_trackers(
+    names: Sequence[str], folder: Path, *, start: int, settings: Mapping[str, Any]
+) -> tuple[Tracker, ...]:
+    """The trackers of a run, from the step on at which it goes on."""
+    return tuple(
+        TensorBoardTracker(folder, start) if name == "tensorboard" else MlflowTracker(folder, settings)
+        for name in names
+    )
+
+
+def _numbers(row: Row) -> dict[str, float]:
+    """What can be drawn: not where a row stands, and nothing that is no number."""
+    return {
+        name: float(value)
+        for name, value in row.items()
+        if name not in ("stage", "name", "step") and not isinstance(value, str) and value == value
+    }

@@ -1,0 +1,76 @@
+"""A run that is killed at any moment and resumed ends as if nothing had happened, bit for bit."""
+
+import json
+import multiprocessing
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sensam.run import train
+
+TINY = "tests.train.tiny:Tiny"
+LONG = {"size": 32, "batch": 2, "workers": 0, "epochs": 6, "save_every": 1, "log_every": 2, "validations": 3}
+
+
+def run(data: Path, out: Path, **more: Any) -> None:
+    train(data, method=TINY, out=out, quiet=True, track=(), **{**LONG, **more})
+
+
+def outcome(out: Path) -> tuple[bytes, str, Any]:
+    """What must not depend on how often a run was interrupted."""
+    return (
+        (out / "model" / "model.safetensors").read_bytes(),
+        (out / "log.csv").read_text(),
+        json.loads((out / "metrics.json").read_text())["stages"],
+    )
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_ends_the_same(fog: Path, tmp_path: Path) -> None:
+    run(fog, tmp_path / "whole")
+    dice = random.Random()  # another moment every time: the promise holds for all of them
+    own = multiprocessing.get_context("fork")  # so that the child need not import everything again
+    broken, interrupted = tmp_path / "broken", 0
+    for _ in range(30):
+        child = own.Process(target=run, args=(fog, broken), kwargs={"resume": True})
+        child.start()
+        child.join(dice.uniform(0.05, 0.8) if interrupted < 8 else 100)
+        if child.exitcode is not None:
+            break
+        child.kill()  # SIGKILL
+        child.join()
+        interrupted += 1
+    assert child.exitcode == 0
+    assert interrupted
+    assert outcome(broken) == outcome(tmp_path / "whole")
+
+
+def test_stopped_in_the_middle_of_an_epoch_it_ends_the_same(
+    fog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As above without luck: it stops right after the checkpoint of a step inside an epoch, twice."""
+    from sensam.train.checkpoint import Checkpoints
+    from sensam.train.loop import StageRun
+
+    short = {"epochs": 2, "accumulate": 1, "batch": 1}
+    run(fog, tmp_path / "whole", **short)
+    monkeypatch.setattr(Checkpoints, "is_due", lambda self: True)  # noqa: ARG005 - as it is called
+    account = StageRun._account
+    stops = iter([(0, 3), (1, 7), None])
+
+    for stop in stops:
+
+        def until(self: StageRun, epoch: int, stop: tuple[int, int] | None = stop) -> None:
+            account(self, epoch)
+            if stop == (self.lesson.number, self.progress.step):
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(StageRun, "_account", until)
+        if stop is None:
+            run(fog, tmp_path / "broken", resume=True, **short)
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                run(fog, tmp_path / "broken", resume=True, **short)
+    assert outcome(tmp_path / "broken") == outcome(tmp_path / "whole")
