@@ -27,6 +27,7 @@ from sensam.nn.lowpass import Frequencies, FrequencyFilter
 from sensam.nn.sharing import share_frozen
 from sensam.sam.anatomy import Anatomy
 from sensam.sam.framing import PHOTO_MEAN, PHOTO_STD
+from sensam.sam.linear import Linear
 from sensam.sam.model import Sam
 from sensam.types import Batch
 
@@ -167,7 +168,9 @@ def make_tuning(anatomy: Anatomy, config: CwsamConfig) -> EncoderTuning:
     adapters, prompts = [], None
     if config.adapters:
         rank = max(1, width // ADAPTER_SHARE)
-        adapters = [AdapterPair(width, rank, starts_at_zero=starts_at_zero) for _ in range(anatomy.depth)]
+        adapters = [
+            AdapterPair(width, rank, starts_at_zero=starts_at_zero, linear=Linear) for _ in range(anatomy.depth)
+        ]
     if config.frequencies != "none":
         kept = FrequencyFilter(config.frequencies, config.rate or SLOW, as_published=config.protocol == "paper")
         inner = max(NARROWEST_PROMPT, width // PROMPT_SHARE)

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from sensam.nn.bottleneck import Bottleneck
+from sensam.nn.bottleneck import Bottleneck, Layer
 
 MLP_SHARE = 0.5  # how much of the second adapter's answer is added
 
@@ -17,10 +17,11 @@ class AdapterPair(nn.Module):
     away.
     """
 
-    def __init__(self, width: int, rank: int, *, starts_at_zero: bool = True) -> None:
+    def __init__(self, width: int, rank: int, *, starts_at_zero: bool = True, linear: Layer = nn.Linear) -> None:
         super().__init__()
-        self.space = Bottleneck(width, rank, nn.GELU(), starts_at_zero=starts_at_zero)
-        self.mlp = Bottleneck(width, rank, nn.GELU(), starts_at_zero=starts_at_zero)
+        self.space, self.mlp = (
+            Bottleneck(width, rank, nn.GELU(), starts_at_zero=starts_at_zero, linear=linear) for _ in range(2)
+        )
 
     def forward(self, block: Any, x_BhwD: Tensor) -> Tensor:
         attended_BhwD: Tensor = block.attn(block.layer_norm1(x_BhwD))
