@@ -27,7 +27,7 @@ def train(
 
     console = Console()
     recipe = training.Recipe(seed=seed) if steps is None else training.Recipe(seed=seed, steps=steps)
-    console.print(f"{recipe.steps} steps of {recipe.batch} images, {recipe.regions} regions each, into {out}")
+    console.print(f"{recipe.steps} steps into {out}")
 
     def report(row: dict[str, float]) -> None:
         left = (recipe.steps - row["step"]) * row["seconds_a_step"] / 60

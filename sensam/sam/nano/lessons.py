@@ -14,6 +14,7 @@ from sensam.sam.framing import PHOTO_MEAN, PHOTO_STD
 from sensam.sam.nano.scenes import NanoScene, make_scene
 
 Size = tuple[int, int]
+Asked = tuple[int, int, int]  # regions of an image asked by a click, by a box, and in another way
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Course:
 
     start: int
     chances: dict[tuple[Size, Size], float]
+    asked: Asked
     uses: int = 1  # of each scene, all but the first transformed: drawing may cost more than learning from it
 
 
@@ -32,18 +34,20 @@ def curriculum(middle: int, late: int) -> tuple[Course, ...]:
     """
     small, medium, large = (64, 64), (128, 128), (192, 192)
     return (
-        Course(0, {(small, small): 0.8, ((96, 64), (96, 64)): 0.1, ((64, 96), (64, 96)): 0.1}, uses=4),
-        Course(middle, {(medium, medium): 0.6, ((96, 96), medium): 0.2, ((96, 128), (96, 128)): 0.2}, uses=2),
+        Course(0, {(small, small): 0.8, ((96, 64), (96, 64)): 0.1, ((64, 96), (64, 96)): 0.1}, (2, 1, 1), uses=4),
+        Course(
+            middle, {(medium, medium): 0.6, ((96, 96), medium): 0.2, ((96, 128), (96, 128)): 0.2}, (2, 1, 1), uses=2
+        ),
         Course(
             late,
             {
-                (medium, large): 0.5,
-                (large, large): 0.15,
-                (medium, medium): 0.1,
-                ((128, 192), (128, 192)): 0.1,
-                ((192, 128), (192, 128)): 0.1,
-                (medium, (256, 256)): 0.05,
+                (medium, large): 0.6,
+                (large, large): 0.1,
+                (medium, (256, 256)): 0.15,
+                ((128, 192), (128, 192)): 0.075,
+                ((192, 128), (192, 128)): 0.075,
             },
+            (2, 3, 1),
         ),
     )
 
@@ -57,13 +61,14 @@ class Lesson:
     click_N2: Tensor
     box_N4: Tensor
     part_BHW: Tensor  # which smallest part each pixel belongs to
+    asked: Asked  # how the regions of each image are asked, in their order
 
 
 class Lessons(Dataset[Lesson]):
     """Lesson `step` as a pure function of (seed, step), so that a resumed run sees what it would have seen."""
 
-    def __init__(self, seed: int, batch: int, regions: int, courses: tuple[Course, ...], steps: int) -> None:
-        self.seed, self.batch, self.regions, self.courses, self.steps = seed, batch, regions, courses, steps
+    def __init__(self, seed: int, batch: int, courses: tuple[Course, ...], steps: int) -> None:
+        self.seed, self.batch, self.courses, self.steps = seed, batch, courses, steps
 
     def __len__(self) -> int:
         return self.steps
@@ -82,7 +87,7 @@ class Lessons(Dataset[Lesson]):
                 scene = enlarge(scene, shown)
             area = scene.regions_NHW.sum((1, 2))
             chance = area**0.3 / (area**0.3).sum()
-            for pick in rng.choice(len(area), self.regions, p=chance):
+            for pick in rng.choice(len(area), sum(course.asked), p=chance):
                 mask = scene.regions_NHW[pick]
                 targets.append(mask)
                 clicks.append(click_inside(rng, mask))
@@ -95,6 +100,7 @@ class Lessons(Dataset[Lesson]):
             torch.from_numpy(np.stack(clicks)),
             torch.from_numpy(np.stack(boxes)),
             torch.from_numpy(np.stack(parts)),
+            course.asked,
         )
 
 

@@ -10,7 +10,7 @@ from sensam.types import Prompts
 
 
 def ask_and_grade(sam: Sam, lesson: Lesson, step_seed: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """Half of an image's regions are asked by a click, a quarter by a box, a quarter in another way by turns.
+    """Some of an image's regions are asked by a click, some by a box, some by one click for one answer or by a second.
 
     Every step asks in every way: with one way a step, boxes were answered worse than by filling the box. Returns the
     loss, and the mean IoU of the answers by kind of question.
@@ -19,7 +19,7 @@ def ask_and_grade(sam: Sam, lesson: Lesson, step_seed: int) -> tuple[Tensor, dic
     embedding = sam.encode(lesson.image_B3HW)
     B = len(embedding)
     per_image = len(lesson.target_NHW) // B
-    clicks, boxes = _shares(per_image)
+    clicks, boxes = lesson.asked[0], lesson.asked[0] + lesson.asked[1]
     loss = torch.zeros((), device=embedding.device)
     grades: dict[str, Tensor] = {}
     turn = ("single", "corrected")[int(torch.randint(2, (), generator=dice))]
@@ -34,12 +34,6 @@ def ask_and_grade(sam: Sam, lesson: Lesson, step_seed: int) -> tuple[Tensor, dic
         loss = loss + error * ((last - first) / per_image)
     apart = grouping_loss(embedding.float(), lesson.part_BHW, sam.anatomy.patch)
     return loss + apart, {"loss": loss.detach(), "grouping": apart.detach(), **grades}
-
-
-def _shares(per_image: int) -> tuple[int, int]:
-    """Where the regions asked by a click end, and those asked by a box."""
-    clicks = (per_image + 1) // 2
-    return clicks, clicks + (per_image - clicks + 1) // 2
 
 
 def _ask(

@@ -4,7 +4,7 @@ import csv
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -23,24 +23,25 @@ Report = Callable[[dict[str, float]], None]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All that decides the weights. The rate warms up, stays, and falls to zero over the last part of the run."""
+    """All that decides the weights. The rate warms up, stays, falls slowly, and lands at zero."""
 
-    steps: int = 10_000
+    steps: int = 8500
     middle: int = 2000  # from this step on pictures are larger than the small ones at the start
-    late: int = 6000  # and from this one on larger again
+    late: int = 4300  # and from this one on larger again
     batch: int = 16  # images of 128 x 128 a step, or as many pixels at another size
-    regions: int = 4  # asked in each image
     rate: float = 1e-3
     warm_up: int = 200
-    fall: float = 0.8  # share of the run over which the rate falls
+    fall: tuple[int, int] = (2000, 10_000)  # steps between which the rate would fall to zero, were it not to land
+    landing: int = 1200  # last steps, in which it does
     weight_decay: float = 0.05
     clip: float = 1.0
     seed: int = 0
 
     def rate_at(self, step: int) -> float:
         """The learning rate of a step."""
-        left = (self.steps - step) / (self.fall * self.steps)
-        return self.rate * min((step + 1) / self.warm_up, 1.0, left)
+        begin, end = self.fall
+        slow, quick = (end - step) / (end - begin), (self.steps - step) / self.landing
+        return self.rate * min((step + 1) / self.warm_up, 1.0, slow, quick)
 
 
 def train(recipe: Recipe, folder: Path, *, save_every: int = 200, report: Report | None = None) -> Sam:
@@ -79,14 +80,15 @@ def train(recipe: Recipe, folder: Path, *, save_every: int = 200, report: Report
 
 
 def _lessons(recipe: Recipe, start: int) -> Iterator[Lesson]:
-    dataset = Lessons(recipe.seed, recipe.batch, recipe.regions, curriculum(recipe.middle, recipe.late), recipe.steps)
+    dataset = Lessons(recipe.seed, recipe.batch, curriculum(recipe.middle, recipe.late), recipe.steps)
     workers = min(4, max(1, (os.cpu_count() or 2) // 2))
     order = range(start, recipe.steps)
     return iter(DataLoader(dataset, batch_size=None, sampler=order, num_workers=workers, prefetch_factor=4))
 
 
 def _to(lesson: Lesson, device: torch.device) -> Lesson:
-    return Lesson(*(getattr(lesson, field.name).to(device) for field in fields(lesson)))
+    parts = {field.name: getattr(lesson, field.name) for field in fields(lesson)}
+    return replace(lesson, **{name: part.to(device) for name, part in parts.items() if isinstance(part, Tensor)})
 
 
 @torch.no_grad()
@@ -141,11 +143,10 @@ def _resume(folder: Path, recipe: Recipe, sam: Sam, optimisers: list[Optimizer])
         return 0
     state = torch.load(path, weights_only=True)
     theirs, ours = state["recipe"], asdict(recipe)
-    # What both recipes still have ahead of them may differ: where pictures become large, where the rate falls.
-    ahead: set[str] = set()
-    ahead |= {turn for turn in ("middle", "late") if state["step"] <= min(theirs[turn], ours[turn])}
-    if state["step"] <= (1 - max(theirs["fall"], recipe.fall)) * min(theirs["steps"], recipe.steps):
-        ahead |= {"steps", "fall"}
+    # What both recipes still have ahead of them may differ: where pictures become large, where the rate lands.
+    ahead = {turn for turn in ("middle", "late") if state["step"] <= min(theirs[turn], ours[turn])}
+    if state["step"] <= min(run["steps"] - run["landing"] for run in (theirs, ours)):
+        ahead |= {"steps", "landing"}
     differing = [key for key in ours if ours[key] != theirs[key] and key not in ahead]
     if differing:
         raise InputError(

@@ -10,7 +10,7 @@ from sensam.sam.nano.scenes import make_scene
 
 @pytest.fixture
 def lessons() -> Lessons:
-    return Lessons(seed=0, batch=1, regions=3, courses=curriculum(2, 4), steps=4)
+    return Lessons(seed=0, batch=1, courses=curriculum(2, 4), steps=4)
 
 
 def test_a_lesson_depends_on_seed_and_step_alone(lessons: Lessons) -> None:
@@ -23,14 +23,14 @@ def test_a_lesson_depends_on_seed_and_step_alone(lessons: Lessons) -> None:
 
 
 def test_work_per_step_stays_the_same_whatever_the_size() -> None:
-    lessons = Lessons(seed=0, batch=4, regions=1, courses=curriculum(4, 8), steps=12)
+    lessons = Lessons(seed=0, batch=4, courses=curriculum(4, 8), steps=12)
     pixels = [lessons[step].image_B3HW[:, 0].numel() for step in range(12)]
     assert max(pixels) <= 1.5 * min(pixels)
 
 
 def test_clicks_are_inside_and_boxes_are_near(lessons: Lessons) -> None:
     lesson = lessons[0]
-    assert len(lesson.target_NHW) == 3 * len(lesson.image_B3HW)
+    assert len(lesson.target_NHW) == sum(lesson.asked) * len(lesson.image_B3HW)
     for mask, click in zip(lesson.target_NHW, lesson.click_N2.long(), strict=True):
         assert mask[click[1], click[0]]
     height, width = lesson.target_NHW.shape[1:]
@@ -79,7 +79,7 @@ def test_courses_follow_each_other_and_each_is_a_distribution() -> None:
     courses = curriculum(10, 30)
     assert [course.start for course in courses] == [0, 10, 30]
     assert [sum(course.chances.values()) for course in courses] == pytest.approx([1, 1, 1])
-    lessons = Lessons(seed=0, batch=1, regions=1, courses=curriculum(1, 2), steps=3)
+    lessons = Lessons(seed=0, batch=1, courses=curriculum(1, 2), steps=3)
     assert max(lessons[0].image_B3HW.shape[2:]) < 128
     assert max(lessons[2].image_B3HW.shape[2:]) >= 128
 

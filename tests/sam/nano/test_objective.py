@@ -78,7 +78,7 @@ def test_the_second_click_falls_on_an_error_and_says_what_is_right() -> None:
 def test_every_kind_of_question_reaches_every_part_of_sam() -> None:
     torch.manual_seed(0)
     sam = build_sam("nano")
-    lesson = Lessons(seed=0, batch=1, regions=4, courses=curriculum(1, 1), steps=1)[0]
+    lesson = Lessons(seed=0, batch=1, courses=curriculum(1, 1), steps=1)[0]
     kinds = set()
     for seed in range(6):
         loss, grades = ask_and_grade(sam, lesson, seed)

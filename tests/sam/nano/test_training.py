@@ -11,7 +11,7 @@ from sensam.sam.nano import training
 from sensam.sam.nano.training import Recipe, build_optimisers, train
 
 needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="teaching nano needs torch 2.9")
-TINY = Recipe(steps=4, middle=4, late=4, batch=1, regions=1, warm_up=2, fall=0.25)
+TINY = Recipe(steps=4, middle=4, late=4, batch=1, warm_up=2, fall=(2, 6), landing=1)
 
 
 class Killed(Exception):
@@ -43,12 +43,13 @@ def test_another_recipe_is_refused(tmp_path: Path) -> None:
         train(replace(short, rate=0.5), tmp_path)
 
 
-def test_the_rate_warms_up_stays_and_falls() -> None:
-    recipe = Recipe(steps=100, warm_up=10, fall=0.2, rate=1.0)
-    rates = [recipe.rate_at(step) for step in range(100)]
+def test_the_rate_warms_up_stays_falls_and_lands() -> None:
+    recipe = Recipe(steps=100, warm_up=10, fall=(50, 150), landing=10, rate=1.0)
+    rates = [recipe.rate_at(step) for step in range(101)]
     assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
-    assert set(rates[10:80]) == {1.0}
-    assert rates[80:] == pytest.approx([(100 - step) / 20 for step in range(80, 100)])
+    assert set(rates[10:51]) == {1.0}
+    assert rates[51:94] == pytest.approx([(150 - step) / 100 for step in range(51, 94)])
+    assert rates[95:] == pytest.approx([(100 - step) / 10 for step in range(95, 101)])
 
 
 @needs_muon
