@@ -32,6 +32,8 @@ GDAL_OPTIONS = {
     "GDAL_HTTP_LOW_SPEED_TIME": "30",
     "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
     "VSI_CACHE": "FALSE",
+    # That a file could not be opened must not be remembered, or trying again would be in vain.
+    "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/:/vsigs/:/vsiaz/",
     "CPL_VSIL_CURL_CACHE_SIZE": str(32 * 2**20),
 }
 ATTEMPTS = 4  # at a remote window, before the scene is given up

@@ -33,9 +33,11 @@ class Workplace:
                 if folder.exists():
                     shutil.rmtree(folder)
                 folder.mkdir(parents=True)
-            for product in self.products:
-                self._allocate(product)
-            (folder / PLAN).write_text(json.dumps({"plan": plan}))
+                for product in self.products:
+                    self._allocate(product)
+                # Last and in one step: others who work here must never see half of it.
+                (folder / "plan.new").write_text(json.dumps({"plan": plan}))
+                (folder / "plan.new").replace(folder / PLAN)
         except OSError as error:
             raise cannot_write(folder, error) from error
 

@@ -1,0 +1,170 @@
+"""Archives: many scenes over processes and Ray; a worker that dies loses nothing, and nothing is done twice."""
+
+import json
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sensam.errors import InputError, MissingExtraError, SettingsError
+from sensam.infer.archive import Order, loaded, map_archive, read_list
+from sensam.infer.mapping import MapSettings
+from sensam.infer.pools import Here, Processes, RayCluster, open_pool
+from sensam.infer.voting import Vote
+from tests.infer.mapmaking import ground, network, read, segmenter, write_scene
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Toy:
+    """Makes the model in a worker; with a marker, the worker dies once, when it has predicted a few tiles."""
+
+    marker: str | None = None
+
+    def __call__(self):
+        vote = Vote([segmenter(network(3))], device="cpu")
+        return vote if self.marker is None else Mortal(vote, Path(self.marker))
+
+
+class Mortal:
+    """A Vote that kills its own process at the fifth call, unless another did before."""
+
+    def __init__(self, vote, marker):
+        self.vote, self.marker, self.model, self.calls = vote, marker, vote.model, 0
+
+    def __call__(self, image):
+        self.calls += 1
+        if self.calls == 5 and not self.marker.exists():
+            self.marker.write_text(str(os.getpid()))
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.vote(image)
+
+
+@pytest.fixture
+def scenes(tmp_path):
+    # The first is tall enough for two strips.
+    sizes = [(330, 60), (70, 60), (60, 70)]
+    return [str(write_scene(tmp_path / "in" / f"s{at}.tif", ground(*size, seed=at))) for at, size in enumerate(sizes)]
+
+
+@pytest.fixture(autouse=True)
+def forgotten():
+    loaded.cache_clear()
+
+
+def order(load=None, **settings):
+    load = load or Toy()
+    return Order(load, Toy()().model.fingerprint, MapSettings(**settings))
+
+
+def maps(folder):
+    return {path.name: read(path) for path in sorted(folder.glob("*.tif"))}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_scenes_and_strips_give_what_single_maps_give(scenes, tmp_path):
+    from tests.infer.test_mapping import make_map
+
+    wanted = order(extras=("confidence",))
+    manifest = map_archive(wanted, scenes, tmp_path / "out", Here(wanted))
+    assert [entry.status for entry in manifest.entries.values()] == ["done"] * 3
+    for scene in scenes:
+        make_map(segmenter(network(3)), scene, tmp_path / "single", extras=("confidence",))
+    assert same(maps(tmp_path / "out"), maps(tmp_path / "single"))
+
+
+def test_running_again_does_only_what_is_missing(scenes, tmp_path):
+    wanted = order()
+    map_archive(wanted, scenes, tmp_path / "out", Here(wanted))
+    (tmp_path / "out" / "s1.tif").unlink()
+    kept = (tmp_path / "out" / "s0.tif").stat().st_mtime_ns
+    asked = []
+
+    class Counting(Here):
+        def submit(self, task):
+            asked.append(task.scene)
+            super().submit(task)
+
+    said = []
+    map_archive(wanted, scenes, tmp_path / "out", Counting(wanted), lambda *told: said.append(told[1:]))
+    assert set(asked) == {scenes[1]}
+    assert (tmp_path / "out" / "s0.tif").stat().st_mtime_ns == kept
+    assert said == [(1, 3), (2, 3), (3, 3)]
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert [entry["status"] for entry in manifest] == ["done"] * 3
+
+
+def test_an_empty_scene_fails_alone(scenes, tmp_path):
+    empty = str(write_scene(tmp_path / "in" / "empty.tif", np.zeros((3, 40, 40), np.uint16)))
+    wanted = order()
+    manifest = map_archive(wanted, [empty, *scenes[1:]], tmp_path / "out", Here(wanted))
+    assert [entry.status for entry in manifest.entries.values()] == ["failed", "done", "done"]
+    assert "no valid pixel" in manifest.failed[0].error
+
+
+def test_scenes_of_one_name_are_refused(scenes, tmp_path):
+    other = tmp_path / "other" / "s0.tif"
+    write_scene(other, ground(40, 40))
+    wanted = order()
+    with pytest.raises(InputError, match="would both become"):
+        map_archive(wanted, [*scenes, str(other)], tmp_path / "out", Here(wanted))
+
+
+def test_lists(tmp_path):
+    path = tmp_path / "scenes.txt"
+    path.write_text("a.tif\n# b.tif\n\n  c.tif\n")
+    assert read_list(path) == ["a.tif", "c.tif"]
+
+
+def test_without_ray_a_line_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r"sensam\[scale\]"):
+        open_pool(order(), "ray", 1, None)
+    with pytest.raises(SettingsError, match="--engine ray"):
+        open_pool(order(), "process", 1, "auto")
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_loses_nothing(scenes, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    plain = order()
+    map_archive(plain, scenes, tmp_path / "whole", Here(plain))
+    wanted = order(Toy(str(tmp_path / "died")))
+    manifest = map_archive(wanted, scenes, tmp_path / "out", Processes(wanted, 2))
+    assert (tmp_path / "died").exists()
+    assert not manifest.failed
+    assert same(maps(tmp_path / "out"), maps(tmp_path / "whole"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Ray leaves sockets and processes to the garbage collector
+def test_a_ray_worker_that_dies_on_a_cluster_of_two_nodes_loses_nothing(scenes, tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    plain = order()
+    map_archive(plain, scenes, tmp_path / "whole", Here(plain))
+    memory = {"object_store_memory": 80 * 2**20, "num_cpus": 1, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=memory)
+    try:
+        cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+        wanted = order(Toy(str(tmp_path / "died")))
+        pool = RayCluster(wanted, cluster.address, 2)
+        assert len([node for node in ray.nodes() if node["Alive"]]) == 2
+        manifest = map_archive(wanted, scenes, tmp_path / "out", pool)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert (tmp_path / "died").exists()
+    assert not manifest.failed
+    assert same(maps(tmp_path / "out"), maps(tmp_path / "whole"))
