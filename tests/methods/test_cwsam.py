@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from sensam.config import RunSettings
 from sensam.errors import SettingsError
 from sensam.methods import find_method
 from sensam.methods.base import Task
@@ -19,6 +20,7 @@ from sensam.sam.anatomy import anatomy
 from sensam.sam.model import Sam
 from sensam.sam.weights import load_sam
 from sensam.sensors import Sensor
+from sensam.train.schedule import Schedule
 from sensam.types import Batch
 from tests.methods.conftest import learn, make_sensor
 
@@ -358,3 +360,41 @@ class TestCheckpoints:
         assert not torch.equal(*alone)
         weights = [method.encoder.host.layers[0].mlp.lin1.weight for method in both]
         assert weights[0].data_ptr() == weights[1].data_ptr()  # SAM is in memory once
+
+
+class TestSchedule:
+    def test_both_protocols_name_settings_that_a_run_has(self, make_task: MakeTask) -> None:
+        for protocol in ("strict", "paper"):
+            (stage,) = Cwsam(make_task(3), CwsamConfig(protocol=protocol)).stages  # type: ignore[arg-type]
+            settings = RunSettings(data="data", method="cwsam").for_stage(stage.name, stage.settings)
+            assert (settings.rate, settings.least_rate, settings.weight_decay) == (2e-4, 1e-7, 0.01)
+        assert (settings.epochs, settings.batch, settings.size, settings.fit, settings.augment) == (
+            *(200, 1, 1024, "stretch"),
+            {},
+        )
+
+    def test_the_rate_falls_as_published(self, make_task: MakeTask) -> None:
+        """Epochs 1, 101 and 200 of 200 on the 530 tiles of FUSAR-Map."""
+        settings = Cwsam(make_task(3), CwsamConfig()).stages[0].settings
+        schedule = Schedule(200 * 530, settings["rate"], settings["least_rate"], settings["warm_up"])
+        assert schedule.at(0) == pytest.approx(2e-4)
+        assert schedule.at(100 * 530) == pytest.approx(1.0005e-4, rel=1e-4)
+        assert schedule.at(199 * 530) == pytest.approx(1.1e-7, rel=0.03)
+
+    def test_shares_of_a_batch_add_up_to_it(self, make_task: MakeTask, make_batch: MakeBatch) -> None:
+        """Each share weighed by its labelled pixels, as the loop does for many processes."""
+        whole = make_batch(3, count=5)
+        assert whole.label_BHW is not None
+        whole.label_BHW[1, :20] = 255
+        method = Cwsam(make_task(3), CwsamConfig(class_weights=(0.3, 1.0, 2.0), init="torch_default"))
+        moving = learnt(method)
+        stage = method.stages[0]
+        stage.loss(whole, None)["loss"].backward()  # type: ignore[arg-type]
+        expected = {name: weight.grad for name, weight in moving.items()}
+        method.zero_grad()
+        known = (whole.label_BHW != 255).sum()
+        for rows in (slice(0, 2), slice(2, 5)):
+            share = Batch(whole.image_BCHW[rows], whole.valid_BHW[rows], whole.label_BHW[rows], whole.keys[rows])
+            (stage.loss(share, None)["loss"] * (whole.label_BHW[rows] != 255).sum() / known).backward()  # type: ignore[arg-type]
+        for name, weight in moving.items():
+            torch.testing.assert_close(weight.grad, expected[name], atol=1e-5, rtol=1e-4)
