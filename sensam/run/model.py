@@ -72,7 +72,7 @@ def describe_model(
 ) -> dict[str, Any]:
     """The config.json of a method that has finished these stages."""
     task = method.task
-    is_finished = stages[-1:] == (method.stages[-1].name,)
+    is_finished = stages[-1:] == tuple(stage.name for stage in method.stages[-1:])
     settings = method.config_at_rest() if is_finished else method.config
     return {
         "sensam": __version__,
