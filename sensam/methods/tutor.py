@@ -84,7 +84,8 @@ class Tutor(nn.Module):
         if self._keep_in is None:
             return Targets(self._look_at_all(planes_R3HW, len(batch)), 0.0)
         shelf = self._open_shelf(self._keep_in)
-        names = _names(batch, triples_BN3)
+        precision = "half" if torch.is_autocast_enabled(image_BCHW.device.type) else "full"
+        names = [f"{precision}|{name}" for name in _names(batch, triples_BN3)]
         kept = [shelf.get(name) for name in names]
         missed = [row for row, found in enumerate(kept) if found is None]
         if missed:

@@ -386,3 +386,14 @@ def test_inheriting_learns(make: Make, make_batch: Make) -> None:
 def test_settings_that_contradict_each_other_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         E2SamConfig.model_validate(settings)
+
+
+@pytest.mark.parametrize("size", [(1024, 1024), (512, 512), (448, 448), (512, 1024), (100, 200)])
+def test_tokens_are_one_for_each_patch_and_maps_have_the_size_of_the_image(size: tuple[int, int]) -> None:
+    from sensam.methods.segmenting import SegmentingNet
+
+    with torch.device("meta"):
+        net = SegmentingNet(ImageEncoder(replace(SIZES["b"], bands=16, depth=2, global_blocks=(1,))), 2)
+        image = torch.zeros(1, 16, *size)
+        assert net.encoder.tokens(image).shape == (1, -(-size[0] // 16), -(-size[1] // 16), 768)
+        assert net(image).shape == (1, 2, *size)

@@ -108,3 +108,11 @@ def test_with_a_cache_images_have_few_triples_unless_told_otherwise(
     method = E2Sam(make_task(5), E2SamConfig(cache=tmp_path))
     drawn = torch.cat([method._draw(batch, moment(epoch=epoch)) for epoch in range(200)], 1)
     assert len(drawn[0].unique(dim=0)) == 16
+
+
+def test_what_was_computed_in_half_precision_is_kept_apart(make: Make, batch: Batch) -> None:
+    method = make()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert losses(method, batch)["teacher_avoided"] == 0
+        assert losses(method, batch)["teacher_avoided"] == 1
+    assert losses(method, batch)["teacher_avoided"] < 1
