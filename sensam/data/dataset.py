@@ -20,9 +20,11 @@ from sensam.sensors import Band, Sensor
 class Dataset:
     """Samples by split. Windows count rows and columns from the part of the scene that belongs to the split."""
 
-    def __init__(self, spec: DatasetSpec) -> None:
+    encodes = False  # whether what is read was computed from what is stored
+
+    def __init__(self, spec: DatasetSpec, pairing: Pairing | None = None) -> None:
         self.spec = spec
-        self.pairing: Pairing = pair(spec)
+        self.pairing: Pairing = pair(spec) if pairing is None else pairing
         self.codec = LabelCodec.of(spec)
         self.sensor = _fed_sensor(spec)
         self._sources = Sources(spec, self.sensor)

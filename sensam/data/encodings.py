@@ -12,7 +12,7 @@ from sensam.errors import InputError, SettingsError
 
 Measured = Literal["complex", "amplitude", "intensity"]
 Shown = Literal["amplitude", "intensity", "db"]
-Angle = Literal["double", "radians", "folded"]
+Angle = Literal["double", "weighted", "radians", "folded"]
 
 REAL, IMAG = ".real", ".imag"
 POLARIZERS = ("0", "45", "90", "135")  # degrees; the names of bands, or what stands before the dot in "45.red"
@@ -90,8 +90,9 @@ def stokes(raster: Raster) -> Raster:
 def encode_polarization(raster: Raster, angle: Angle = "double") -> Raster:
     """Intensity, degree and angle of linear polarization from Stokes parameters.
 
-    `double` gives s0, dolp, sin2aolp, cos2aolp: twice the angle has no jump. `radians` gives s0, aolp, dolp with
-    aolp in (-pi/2, pi/2]. `folded` is zju-rgbp's published input, with arctan instead of atan2: two directions that
+    `double` gives s0, dolp, sin2aolp, cos2aolp: twice the angle has no jump. `weighted` gives s0 and dolp times that
+    sine and cosine: where little is polarized the angle says little. `radians` gives s0, aolp, dolp with aolp in
+    (-pi/2, pi/2]. `folded` is zju-rgbp's published input, with arctan instead of atan2: two directions that
     are mirror images become one number, so it is only for comparison with work that used it.
     """
     colours = _colours(raster.bands, ("s0", "s1", "s2"))
@@ -107,6 +108,10 @@ def encode_polarization(raster: Raster, angle: Angle = "double") -> Raster:
     degree = np.minimum(1, polarized / np.where(valid, s0, 1))
     if angle == "radians":
         planes, names = [s0, np.arctan2(s2, s1) / 2, degree], ("s0", "aolp", "dolp")
+        return _encoded(raster, names, colours, np.concatenate(planes), np.concatenate([valid] * 3))
+    if angle == "weighted":
+        share = degree / np.where(polarized > 0, polarized, 1)
+        planes, names = [s0, s2 * share, s1 * share], ("s0", "dolpsin2aolp", "dolpcos2aolp")
         return _encoded(raster, names, colours, np.concatenate(planes), np.concatenate([valid] * 3))
     length = np.where(polarized > 0, polarized, 1)  # light without polarization has no direction: 0, 0
     planes = [s0, degree, s2 / length, s1 / length]

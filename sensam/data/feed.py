@@ -76,7 +76,7 @@ class Feed:
         """The fast path, for samples that lie in one file of an exact type."""
         source = self.dataset.source(item)
         files, *others = self.dataset.spec.images.values()
-        if others or files.unpack or files.variable or files.stretch:
+        if others or files.unpack or files.variable or files.stretch or self.dataset.encodes:
             return None
         return plain_planes(item.images[0], source.planes, files.axes)
 

@@ -1,0 +1,132 @@
+"""`sensam segment` and `sensam parts` from the command line, with a SAM and with a trained model."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from pyogrio.raw import read
+from rasterio.crs import CRS
+from rasterio.transform import Affine
+
+from sensam.cli.app import main
+from sensam.methods.base import Task
+from sensam.run.assembly import build_method
+from sensam.run.model import describe_model, save_model, trained_by
+from sensam.sam.model import Sam
+from sensam.sam.weights import load_sam, save_sam
+from sensam.sensors import Sensor
+from tests.sam.conftest import TINY, fill
+
+Run = Callable[..., int]
+PLACE = {"crs": CRS.from_epsg(32633), "transform": Affine(10, 0, 500_000, 0, -10, 5_000_000)}
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command line with these words; its exit code."""
+
+    def call(*words: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["sensam", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return int(end.value.code or 0)
+
+    return call
+
+
+@pytest.fixture
+def sam(tmp_path: Path) -> Path:
+    made = Sam(TINY)
+    fill(made, 0)
+    save_sam(made, tmp_path / "sam")
+    return tmp_path / "sam"
+
+
+@pytest.fixture
+def make_scene(tmp_path: Path) -> Callable[..., Path]:
+    def make(bands: tuple[str, ...], dtype: str = "uint8") -> Path:
+        path = tmp_path / f"scene{len(bands)}.tif"
+        pixels = np.random.default_rng(0).integers(1, 250, (len(bands), 90, 120)).astype(dtype)
+        profile = {"driver": "GTiff", "count": len(bands), "height": 90, "width": 120, "dtype": dtype}
+        with rasterio.open(path, "w", **profile, **PLACE) as file:
+            file.write(pixels)
+            file.descriptions = bands
+        return path
+
+    return make
+
+
+def test_a_sam_on_a_photograph_in_pixels_and_on_the_map(
+    run: Run, sam: Path, make_scene: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene, cache = make_scene(("red", "green", "blue")), tmp_path / "cache"
+    out = tmp_path / "o.gpkg"
+    words = ("segment", sam, scene, "--cache", cache, "-o", out)
+    assert run(*words, "--point", "30,20", "--box", "60,10,110,70", "--outside", "1,1") == 0
+    printed = capsys.readouterr().out
+    assert "object 1 (30,20): " in printed
+    assert "object 2 (60,10,110,70): " in printed
+    assert len(read(out)[2]) == 2
+    assert len(list(cache.glob("*/*.npy"))) == 2  # the point's window and the box's
+    assert (
+        run(
+            "segment", sam, scene, "--no-cache", "-o", tmp_path / "o.tif", "--point", "500305,4999795", "--crs", "scene"
+        )
+        == 0
+    )
+    with rasterio.open(tmp_path / "o.tif") as file:
+        assert (file.crs, file.transform) == (PLACE["crs"], PLACE["transform"])
+
+
+def test_a_sam_sees_the_rgb_bands_of_a_sensor(
+    run: Run, sam: Path, make_scene: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = make_scene(("red", "green", "blue", "nir", "thermal"), "uint16")
+    words = ("segment", sam, scene, "--no-cache", "-o", tmp_path / "o.gpkg", "--point", "30,20")
+    assert run(*words) == 2
+    assert "is no 8-bit photograph. Say with --sensor" in capsys.readouterr().err
+    (tmp_path / "five.yaml").write_text(
+        "name: five\nrgb: [red, green, blue]\nbands: [red, green, blue, nir, thermal]\nevery_band: {unit: DN}\n"
+    )
+    assert run(*words, "--sensor", tmp_path / "five.yaml") == 0
+
+
+def test_a_trained_model_answers_on_its_own_sensor(
+    run: Run, sam: Path, make_scene: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sensor = Sensor.from_dict(
+        {"name": "pair", "bands": ["nir", "thermal"], "every_band": {"unit": "DN", "mean": 120.0, "std": 70.0}}
+    )
+    task = Task(sensor, ("ground", "thing"), load_sam(sam), size=64)
+    method = build_method("simmat", task, {"amount": 2})
+    config = describe_model(method, "simmat", colours=((0, 0, 0), (9, 9, 9)), stages=("clicks",))
+    save_model(tmp_path / "model", method, trained_by(method, ("clicks",)), config, {})
+    capsys.readouterr()
+    scene, out = make_scene(("nir", "thermal")), tmp_path / "o.geojson"
+    words = ("segment", tmp_path / "model", scene, "--no-cache", "-o", out)
+    assert run(*words, "--point", "15.0004,45.1533", "--crs", "EPSG:4326") == 0
+    assert run(*words, "--point", "200,20") == 2
+    assert "scene2.tif, which covers x 0 to 120 and y 0 to 90 in pixels" in capsys.readouterr().err
+    assert run(*words, "--point", "20,20", "--sensor", "rgb") == 2
+    assert "knows its sensor (pair): leave --sensor out" in capsys.readouterr().err
+    assert run("segment", tmp_path / "model", make_scene(("a", "b", "c")), "-o", out, "--point", "1,1") == 2
+    assert "pair" in capsys.readouterr().err
+
+
+def test_a_format_is_settled_before_anything_is_computed(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("segment", "nowhere", "nothing.tif", "-o", tmp_path / "o.xyz", "--point", "1,1") == 2
+    assert "does not say in which format" in capsys.readouterr().err
+
+
+def test_the_grid_of_parts(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("parts", "--size", "nano", "--bands", 2, "--projector", "mat_conv", "--strategy")
+    assert run(*words, "lora", "--amount", 4) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("mat_conv"))
+    assert line.split()[1] == "lora"
+    assert run(*words, "loar") == 2
+    assert "Did you mean 'lora'" in capsys.readouterr().err
