@@ -9,9 +9,11 @@ from sensam.cli.claims import claims
 from sensam.cli.compare import compare
 from sensam.cli.demo import demo
 from sensam.cli.evaluate import evaluate
+from sensam.cli.export import export
 from sensam.cli.grid import parts
 from sensam.cli.inherit import inherit
 from sensam.cli.predict import predict
+from sensam.cli.reproduce import reproduce
 from sensam.cli.scenes import scenes
 from sensam.cli.segment import segment
 from sensam.cli.sensors import sensors
@@ -49,6 +51,7 @@ def _options(
 app.command()(check)
 app.command()(stats)
 app.command()(predict)
+app.command()(export)
 app.command()(scenes)
 app.command()(demo)
 app.command()(sensors)
@@ -59,6 +62,7 @@ app.command()(segment)
 app.command()(parts)
 app.command()(compare)
 app.command()(claims)
+app.command()(reproduce)
 app.add_typer(teacher, name="teacher", no_args_is_help=True)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sensam.errors import InputError
 from sensam.evaluate.records import CellRecord, Evidence, Part
-from sensam.evaluate.statistics import Confusion, Standing, miou_of, rank, summary
+from sensam.evaluate.statistics import Confusion, Standing, rank, score_of, summary
 
 CellKey = tuple[str, int, float]  # entry, seed, share
 
@@ -78,7 +78,7 @@ class Outcome:
         found = {}
         for share in self.shares:
             scores = [
-                float(miou_of(self.evidence[entry, seed, share].confusion_NKK.sum(0)))
+                float(score_of(self.evidence[entry, seed, share].confusion_NKK.sum(0)))
                 for seed in self.seeds
                 if (entry, seed, share) in self.evidence
             ]
@@ -92,6 +92,8 @@ class Outcome:
 
     def class_scores(self, entry: str) -> dict[str, tuple[float, float]]:
         """Mean and deviation over seeds of every class's IoU, of those that a pixel decides."""
+        if not self.classes:
+            return {}
         rows = [_iou(self.evidence[key].confusion_NKK.sum(0)) for key in self._keys(entry)]
         columns = zip(self.classes, np.array(rows).T, strict=True)
         return {name: summary(column.tolist()) for name, column in columns if not np.isnan(column).any()}
@@ -105,7 +107,7 @@ class Outcome:
             for key in self._keys(entry):
                 inside = np.array([domain == name for domain in self.evidence[key].domains])
                 if inside.any():
-                    scores.append(float(miou_of(self.evidence[key].confusion_NKK[inside].sum(0))))
+                    scores.append(float(score_of(self.evidence[key].confusion_NKK[inside].sum(0))))
             found[name] = summary(scores)
         return found
 

@@ -69,7 +69,7 @@ class Evidence:
 
     keys: tuple[str, ...]
     domains: tuple[str, ...]
-    confusion_NKK: NDArray[np.int64]
+    confusion_NKK: NDArray[Any]  # true by answered; where clicks are scored N x 1 x 2: sum of IoU, number of regions
     shown: tuple[str, ...] = ()  # keys of the images whose answers are kept
     answers_MHW: NDArray[np.uint8] | None = None
     features_NE: NDArray[np.float32] | None = None  # mean embedding of each image, where there is one

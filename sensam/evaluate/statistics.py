@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ LEVEL = 0.05  # how often a difference may be called real where there is none
 DRAWS = 2000  # of a bootstrap
 
 # In names of arrays: S seeds, N images, K classes.
-Confusion = NDArray[np.int64]  # ... x K x K: rows are what is true, columns what was answered
+Confusion = NDArray[Any]  # ... x K x K: true by answered; or ... x 1 x 2: sum of IoU, and how many regions
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,14 @@ def miou_of(confusion_KK: Confusion) -> NDArray[np.float64]:
     return np.divide(total, counted, out=np.full(total.shape, np.nan), where=counted > 0)
 
 
+def score_of(counts: NDArray[Any]) -> NDArray[np.float64]:
+    """The score of pooled counts: mean IoU of a confusion (K x K), or the mean over regions clicked (1 x 2)."""
+    if counts.shape[-2:] == (1, 2):
+        total, regions = counts[..., 0, 0].astype(np.float64), counts[..., 0, 1]
+        return np.divide(total, regions, out=np.full(total.shape, np.nan), where=regions > 0)
+    return miou_of(counts)
+
+
 def pseudovalues(confusion_SNKK: Confusion) -> NDArray[np.float64]:
     """What each image contributes to the pooled mIoU of each seed (Tukey's jackknife), S x N.
 
@@ -61,8 +70,8 @@ def pseudovalues(confusion_SNKK: Confusion) -> NDArray[np.float64]:
     if images < 2:
         raise InputError(f"{images} image cannot show how much scores depend on images. Evaluate on two or more.")
     pooled_S1KK = confusion_SNKK.sum(1, keepdims=True)
-    without_SN = miou_of(pooled_S1KK - confusion_SNKK)
-    return images * miou_of(pooled_S1KK) - (images - 1) * without_SN
+    without_SN = score_of(pooled_S1KK - confusion_SNKK)
+    return images * score_of(pooled_S1KK) - (images - 1) * without_SN
 
 
 def summary(values: Sequence[float]) -> tuple[float, float]:
@@ -74,14 +83,14 @@ def summary(values: Sequence[float]) -> tuple[float, float]:
 def bootstrap(confusion_SNKK: Confusion, *, draws: int = DRAWS, seed: int = 0) -> Interval:
     """The mean over seeds of the pooled mIoU, with the 95 % interval of drawing other images."""
     random = np.random.default_rng(seed)
-    seeds, images, classes = confusion_SNKK.shape[:3]
+    images = confusion_SNKK.shape[1]
     flat = confusion_SNKK.transpose(1, 0, 2, 3).reshape(images, -1).astype(np.float64)
     # A draw is how often each image comes; the pooled confusion is linear in that.
     counts = random.multinomial(images, np.full(images, 1 / images), size=draws).astype(np.float64)
-    pooled = (counts @ flat).reshape(draws, seeds, classes, classes)
-    means = miou_of(pooled.astype(np.int64)).mean(1)
+    pooled = (counts @ flat).reshape(draws, *confusion_SNKK.shape[:1], *confusion_SNKK.shape[2:])
+    means = score_of(pooled).mean(1)
     low, high = np.nanpercentile(means, (100 * LEVEL / 2, 100 * (1 - LEVEL / 2)))
-    return Interval(float(miou_of(confusion_SNKK.sum(1)).mean()), float(low), float(high))
+    return Interval(float(score_of(confusion_SNKK.sum(1)).mean()), float(low), float(high))
 
 
 def compare(left_SN: NDArray[np.float64], right_SN: NDArray[np.float64]) -> Difference:
@@ -170,7 +179,7 @@ def rank(entries: Mapping[str, Confusion]) -> list[Standing]:
     """Entries from the best mean down, each tested against the best, on the seeds and images that all share."""
     if not entries:
         return []
-    scores = {name: miou_of(confusion.sum(1)) for name, confusion in entries.items()}
+    scores = {name: score_of(confusion.sum(1)) for name, confusion in entries.items()}
     order = sorted(entries, key=lambda name: (-float(scores[name].mean()), name))
     pseudo = {name: pseudovalues(entries[name]) for name in order}
     behind = [compare(pseudo[order[0]], pseudo[name]) for name in order[1:]]

@@ -82,13 +82,14 @@ class Claim(_Frozen):
     printed: tuple[PrintedContrast, ...]
     scaled: tuple[Contrast, ...]
     margin: float | None = Field(default=None, gt=0)  # points, for `close`
+    provided: Contrast | None = None  # for `close`: what must be beyond noise, or nothing was learnt that could differ
     identity: Literal["mmd-blind", "selection-share", "student-size"] | None = None
     cannot: str  # what the scaled-down evidence cannot say
 
     @model_validator(mode="after")
     def _is_checkable(self) -> Self:
-        if (self.kind == "close") != (self.margin is not None):
-            raise ValueError(f"{self.id}: a margin goes with kind close, and only with it")
+        if {self.kind == "close"} != {self.margin is not None, self.provided is not None}:
+            raise ValueError(f"{self.id}: a margin and a provided contrast go with kind close, and only with it")
         if (self.kind == "identity") != (self.identity is not None):
             raise ValueError(f"{self.id}: an identity goes with kind identity, and only with it")
         if self.kind not in {"identity", "unreachable"} and not self.scaled:

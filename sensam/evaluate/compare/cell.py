@@ -15,11 +15,11 @@ from sensam.config import MachineSettings, RunSettings, TrainSettings, validate
 from sensam.data.dataset import Dataset, open_dataset
 from sensam.errors import SettingsError
 from sensam.evaluate.compare.costs import Stopwatch, forget_peak, peak_megabytes
-from sensam.evaluate.compare.measure import count_gflops, measure, score
+from sensam.evaluate.compare.measure import count_gflops, measure, measure_clicks, score
 from sensam.evaluate.compare.plan import Cell, Entry, Plan
 from sensam.evaluate.compare.queue import Queue
 from sensam.evaluate.compare.variant import data_of, hash_data
-from sensam.evaluate.records import CellRecord, Costs
+from sensam.evaluate.records import CellRecord, Costs, Evidence
 from sensam.evaluate.report.page import write_text
 from sensam.methods.base import Task
 from sensam.run import Model, build_method, load
@@ -59,10 +59,20 @@ class Settled:
 
 @dataclass(frozen=True)
 class Stages:
-    """The names of an entry's stages: those that need no labels come first."""
+    """The names of an entry's stages, in order, and which of them learn without labels."""
 
-    unlabelled: tuple[str, ...]
-    labelled: tuple[str, ...]
+    names: tuple[str, ...]
+    unlabelled: frozenset[str]
+
+    @property
+    def inherited(self) -> tuple[str, ...]:
+        """Stages without labels that come before any with labels: the same for every share of the labels."""
+        first = next((place for place, name in enumerate(self.names) if name not in self.unlabelled), 0)
+        return self.names[:first]
+
+    @property
+    def has_both(self) -> bool:
+        return 0 < len(self.unlabelled) < len(self.names)
 
 
 def stages_of(entry: Entry, plan: Plan, data: str) -> Stages:
@@ -71,10 +81,10 @@ def stages_of(entry: Entry, plan: Plan, data: str) -> Stages:
     sensor = dataset.sensor.with_statistics([0.0] * len(dataset.sensor.bands), [1.0] * len(dataset.sensor.bands))
     task = Task(sensor, dataset.classes, load_sam(plan.teacher), plan.train.size, dataset.ignore)
     stages = build_method(entry.method, task, entry.settings).stages
-    if not stages or any(stage.judged_by == "clicks" for stage in stages):
+    if plan.judge == "classes" and (not stages or any(stage.judged_by == "clicks" for stage in stages)):
         raise SettingsError(f"{entry.method} answers clicks, not class maps: leave it out of a comparison of maps.")
-    unlabelled = tuple(stage.name for stage in stages if not stage.needs_labels)
-    return Stages(unlabelled, tuple(stage.name for stage in stages if stage.needs_labels))
+    unlabelled = frozenset(stage.name for stage in stages if not stage.needs_labels)
+    return Stages(tuple(stage.name for stage in stages), unlabelled)
 
 
 def settings_of(
@@ -107,7 +117,7 @@ def train_cell(bench: Bench, cell: Cell, settled: Settled) -> bool:
     entry = bench.plan.entries[cell.entry]
     data = data_of(entry, cell.entry, bench.plan, bench.folder)
     stages = stages_of(entry, bench.plan, data)
-    inherited = _inherit(bench, cell, settled, stages) if stages.unlabelled and stages.labelled else None
+    inherited = _inherit(bench, cell, settled, stages) if stages.inherited else None
     if inherited is not None and not (inherited / "metrics.json").is_file():
         return False
     out = bench.folder / "runs" / cell.name
@@ -115,13 +125,13 @@ def train_cell(bench: Bench, cell: Cell, settled: Settled) -> bool:
     forget_peak()
     model, seconds = _timed(settings, out, bench.display)
     dataset = open_dataset(data)
-    evidence = measure(model, dataset, bench.plan.train.val_split, batch=bench.batch, device=bench.device)
+    evidence = answer(bench, model, dataset, bench.plan.train.val_split)
     evidence.save(bench.file(cell, ".val.npz"))
-    spent = {"+".join(stages.labelled or stages.unlabelled): seconds}
+    spent = {"+".join(stages.names[len(stages.inherited) :]): seconds}
     peaks = [peak_megabytes()]
     if inherited is not None:
         earlier = json.loads((inherited / "costs.json").read_text())
-        spent = {"+".join(stages.unlabelled): float(earlier["seconds"]), **spent}
+        spent = {"+".join(stages.inherited): float(earlier["seconds"]), **spent}
         peaks.append(float(earlier["peak_memory_mb"]))
     costs = Costs(
         seconds=spent,
@@ -129,7 +139,7 @@ def train_cell(bench: Bench, cell: Cell, settled: Settled) -> bool:
         peak_memory_mb=max(peaks),
         trained=int(json.loads((out / "metrics.json").read_text())["trained_parameters"]),
         total=sum(parameter.numel() for parameter in model.method.parameters()),
-        gflops=count_gflops(model),
+        gflops=count_gflops(model) if bench.plan.judge == "classes" else None,
     )
     record = CellRecord(
         entry=cell.entry,
@@ -150,7 +160,7 @@ def train_cell(bench: Bench, cell: Cell, settled: Settled) -> bool:
 
 def model_stages(settings: RunSettings, stages: Stages) -> dict[str, TrainSettings]:
     """Every stage with the settings it was run with."""
-    return {name: settings.for_stage(name, {}) for name in (*stages.unlabelled, *stages.labelled)}
+    return {name: settings.for_stage(name, {}) for name in stages.names}
 
 
 def _inherit(bench: Bench, cell: Cell, settled: Settled, stages: Stages) -> Path:
@@ -162,7 +172,7 @@ def _inherit(bench: Bench, cell: Cell, settled: Settled, stages: Stages) -> Path
     with bench.queue.claim(name) as is_mine:
         if is_mine and not (out / "costs.json").is_file():
             whole = Cell(cell.entry, cell.seed, 1.0)
-            settings = settings_of(bench, whole, settled, stages, out, None, stages.unlabelled[-1])
+            settings = settings_of(bench, whole, settled, stages, out, None, stages.inherited[-1])
             forget_peak()
             _, seconds = _timed(settings, out, bench.display)
             write_text(out / "costs.json", json.dumps({"seconds": seconds, "peak_memory_mb": peak_megabytes()}))
@@ -182,16 +192,18 @@ def examine_cell(bench: Bench, cell: Cell) -> None:
     """Score a trained cell on the test split and add that to its record."""
     record = CellRecord.model_validate_json(bench.file(cell, ".json").read_text())
     model = load(bench.folder / "runs" / cell.name, device=bench.device)
-    evidence = measure(model, whole_data(bench.plan), bench.plan.test_split, batch=bench.batch, device=bench.device)
+    evidence = answer(bench, model, open_dataset(bench.plan.data), bench.plan.test_split)
     evidence.save(bench.file(cell, ".test.npz"))
     scores = {**record.scores, "test": score(evidence, model.classes)}
     line = record.model_copy(update={"scores": scores}).line()
     write_text(bench.file(cell, ".test.json"), line + "\n")
 
 
-def whole_data(plan: Plan) -> Dataset:
-    """The data set that every entry is tested on."""
-    return open_dataset(plan.data)
+def answer(bench: Bench, model: Model, dataset: Dataset, split: str) -> Evidence:
+    """What the plan asks about a split."""
+    if bench.plan.judge == "clicks":
+        return measure_clicks(model, dataset, split, device=bench.device)
+    return measure(model, dataset, split, batch=bench.batch, device=bench.device)
 
 
 def full_command(plan: Plan, entry: Entry, data: str, settled: Settled) -> str:

@@ -34,7 +34,8 @@ def gather(plan: Plan, folder: Path, part: Part = "test") -> Outcome:
             skipped[f"{cell.entry}: {Path(f'{stem}.failed').read_text().strip()}"] = None
         else:
             skipped[f"{cell.entry}, seed {cell.seed}, labels {100 * cell.share:g} %: not finished"] = None
-    title, classes, colours = dataset.name, dataset.classes, dataset.colours
+    is_mapped = plan.judge == "classes"
+    title, classes, colours = dataset.name, dataset.classes if is_mapped else (), dataset.colours
     names, seeds, shares = tuple(plan.entries), plan.seeds, plan.shares
     return Outcome(title, classes, colours, names, seeds, shares, records, evidence, part, tuple(skipped))
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -65,6 +65,7 @@ class Plan(_Frozen):
     train: TrainSettings = TrainSettings()
     teacher: str = "nano"
     test_split: str = "test"
+    judge: Literal["classes", "clicks"] = "classes"  # what is scored: class maps, or one click in every region
 
     @model_validator(mode="after")
     def _has_one_budget(self) -> Self:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sensam.data.dataset import open_dataset
-from sensam.evaluate.compare.cell import Bench, Settled, Stages, settings_of, stages_of
+from sensam.evaluate.compare.cell import Bench, Settled, Stages, answer, settings_of, stages_of
 from sensam.evaluate.compare.costs import Stopwatch
-from sensam.evaluate.compare.measure import measure, score
+from sensam.evaluate.compare.measure import score
 from sensam.evaluate.compare.plan import CONTROL, MINUTES_PROBE, Cell, Entry, Plan
 from sensam.evaluate.compare.variant import data_of
 from sensam.evaluate.report.page import write_text
@@ -72,7 +72,7 @@ def _tune(bench: Bench, name: str, stages: Stages, steps: int) -> dict[str, Any]
         out = bench.folder / "runs" / f"{Cell(name, 0, 1.0).name.split('.')[0]}.tune{number}"
         cell = Cell(name, plan.seeds[0], max(plan.shares))
         model = run(settings_of(bench, cell, Settled(steps, tried), stages, out, None, None), resume=True)
-        evidence = measure(model, open_dataset(data), plan.train.val_split, batch=bench.batch, device=bench.device)
+        evidence = answer(bench, model, open_dataset(data), plan.train.val_split)
         reached = score(evidence, model.classes).miou or 0.0
         if best is None or reached > best[0]:
             best = reached, tried
@@ -87,7 +87,7 @@ def with_control(plan: Plan, folder: Path) -> Plan:
     totals = []
     for name, entry in plan.entries.items():
         stages = stages_of(entry, plan, data_of(entry, name, plan, folder))
-        if stages.unlabelled and stages.labelled:
+        if stages.has_both:
             steps = entry.steps or plan.steps
             totals.append(steps + len(stages.unlabelled) * (entry.inherit_steps or plan.inherit_steps or steps))
     if not totals:

@@ -65,8 +65,14 @@ def _subtitle(outcome: Outcome) -> str:
     images = len(next(iter(outcome.evidence.values())).keys)
     return (
         f"{len(outcome.entries)} entries, {len(outcome.seeds)} seed{'s' * (len(outcome.seeds) != 1)}, "
-        f"{images} images of the {part_name(outcome)} split, {len(outcome.classes)} classes"
+        f"{images} images of the {part_name(outcome)} split, {_what(outcome)}"
     )
+
+
+def _what(outcome: Outcome) -> str:
+    if outcome.classes:
+        return f"{len(outcome.classes)} classes"
+    return "one click in every region; mIoU is the mean over regions"
 
 
 def _summary(outcome: Outcome) -> str:
@@ -206,6 +212,8 @@ def _labels(outcome: Outcome, folder: Path) -> str:
 
 
 def _bars(outcome: Outcome, folder: Path) -> str:
+    if not outcome.classes:
+        return ""
     names = [standing.name for standing in outcome.standings][:MOST_BARS]
     bars = {
         name: {
@@ -222,6 +230,8 @@ def _bars(outcome: Outcome, folder: Path) -> str:
 
 
 def _confusions(outcome: Outcome, folder: Path) -> str:
+    if not outcome.classes:
+        return ""
     drawn = []
     for standing in outcome.standings:
         matrix_KK = outcome.pooled(standing.name)

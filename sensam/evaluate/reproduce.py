@@ -1,0 +1,195 @@
+"""Run the comparisons behind a paper's claims and judge each claim by what they measured."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensam.config import MachineSettings
+from sensam.evaluate.claims.identities import settle_identity
+from sensam.evaluate.claims.ledger import Claim, Contrast, Paper
+from sensam.evaluate.claims.studies import Scale, check_given, find_data, load_studies, make_plan, needed
+from sensam.evaluate.claims.verdict import Measured, Verdict, judge
+from sensam.evaluate.compare.gather import gather, report
+from sensam.evaluate.compare.runner import open_bench, prepare, work
+from sensam.evaluate.outcome import Outcome
+from sensam.evaluate.report.features import has_domains, mixing
+from sensam.evaluate.report.page import write_text
+from sensam.evaluate.statistics import Difference, compare, pseudovalues, score_of
+from sensam.train.display import Display
+from sensam.version import __version__
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class StudyOutcome:
+    """A finished comparison, and the domain that its entries call home."""
+
+    outcome: Outcome
+    home: str | None
+
+
+def reproduce(
+    paper: Paper,
+    claims: Sequence[Claim],
+    folder: Path,
+    scale: Scale,
+    machine: MachineSettings,
+    *,
+    data: Mapping[str, str] | None = None,
+    say: Say = lambda _: None,
+) -> list[Verdict]:
+    """One verdict for each claim. Stopped and started again, finished cells are not computed anew."""
+    given = data or {}
+    check_given(given)
+    _, studies = load_studies()
+    found: dict[str, StudyOutcome] = {}
+    for name, entries in needed(claims).items():
+        source = find_data(studies[name].scenes, given, folder, scale)
+        plan = make_plan(name, entries, source, scale)
+        out = folder / paper.key / name
+        say(f"study {name}: {', '.join(plan.entries)}")
+        plan = prepare(plan, out)
+        work(open_bench(plan, out, machine, Display(None)), say)
+        outcome = gather(plan, out)
+        report(plan, out, outcome)
+        homes = {domain for entry in plan.entries.values() for domain in entry.domains or ()}
+        found[name] = StudyOutcome(outcome, homes.pop() if homes else None)
+    return [verdict_on(claim, found) for claim in claims]
+
+
+def verdict_on(claim: Claim, found: Mapping[str, StudyOutcome]) -> Verdict:
+    """What the finished comparisons say about a claim."""
+    if claim.kind == "identity":
+        return settle_identity(claim)
+    pairs = [(contrast, measure_contrast(contrast, found[contrast.study])) for contrast in claim.scaled]
+    measured = [Measured(_title(contrast), difference, _unit(contrast)) for contrast, difference in pairs if difference]
+    if claim.kind == "larger gain" and len(measured) == 2:
+        gain = _gain_of_gains(claim.scaled, found)
+        measured.append(Measured("the first gain - the second", gain))
+    if claim.provided is not None:
+        learnt = measure_contrast(claim.provided, found[claim.provided.study])
+        if learnt is None or not (learnt.is_real and learnt.value > 0):
+            why = (
+                f"{claim.provided.left} is within noise of {claim.provided.right}: nothing was learnt that could differ"
+            )
+            return Verdict(claim.id, "undecided", why, tuple(measured))
+    return judge(claim, measured)
+
+
+def measure_contrast(contrast: Contrast, study: StudyOutcome) -> Difference | None:
+    """Left minus right, on the seeds and images that both have; None where one did not finish."""
+    outcome = study.outcome
+    done = outcome.confusions(outcome.full)
+    if contrast.left not in done or contrast.right not in done:
+        return None
+    if contrast.measure in ("trained", "flops"):
+        return _counted(contrast, outcome)
+    if contrast.measure == "mixing":
+        return _mixed(contrast, outcome)
+    inside = _inside(contrast, study)
+    if inside.sum() < 2:
+        return None
+    left, right = (100 * pseudovalues(done[name][:, inside]) for name in (contrast.left, contrast.right))
+    return compare(left, right)
+
+
+def _inside(contrast: Contrast, study: StudyOutcome) -> NDArray[np.bool_]:
+    """Which images a contrast speaks of."""
+    domains = np.array(next(iter(study.outcome.evidence.values())).domains)
+    if contrast.domains == "all" or study.home is None:
+        return np.ones(len(domains), np.bool_)
+    return np.asarray((domains == study.home) == (contrast.domains == "own"))
+
+
+def _gain_of_gains(contrasts: Sequence[Contrast], found: Mapping[str, StudyOutcome]) -> Difference:
+    """How much larger the first gain is than the second, seed by seed: their images are not the same ones."""
+    gains = []
+    for contrast in contrasts:
+        study = found[contrast.study]
+        done, inside = study.outcome.confusions(study.outcome.full), _inside(contrast, study)
+        left, right = (100 * score_of(done[name][:, inside].sum(1)) for name in (contrast.left, contrast.right))
+        gains.append((left - right)[:, None])
+    return compare(gains[0], gains[1])
+
+
+def _mixed(contrast: Contrast, outcome: Outcome) -> Difference | None:
+    """How much more the domains mix among the features of the left entry, seed by seed."""
+    columns = []
+    for name in (contrast.left, contrast.right):
+        cells = [outcome.evidence[name, seed, outcome.full] for seed in outcome.complete(outcome.full)[name]]
+        if not cells or not all(map(has_domains, cells)):
+            return None
+        values = [mixing(cell.features_NE, cell.domains) for cell in cells if cell.features_NE is not None]
+        columns.append(np.array(values)[:, None])
+    return compare(*columns) if len(columns[0]) == len(columns[1]) else None
+
+
+def _counted(contrast: Contrast, outcome: Outcome) -> Difference | None:
+    left, right = (outcome.costs(name).costs for name in (contrast.left, contrast.right))
+    pair = (left.trained, right.trained) if contrast.measure == "trained" else (left.gflops, right.gflops)
+    if pair[0] is None or pair[1] is None:
+        return None
+    value = (pair[0] - pair[1]) / (1e6 if contrast.measure == "trained" else 1)
+    return Difference(value, value, value, 0.0, len(outcome.seeds), 0)
+
+
+def _title(contrast: Contrast) -> str:
+    where = {"all": "", "own": ", home domain", "other": ", other domains"}[contrast.domains]
+    return f"{contrast.study}: {contrast.left} - {contrast.right}{where}"
+
+
+def _unit(contrast: Contrast) -> str:
+    return {"trained": "M parameters", "flops": "GFLOP", "mixing": "mixing"}.get(contrast.measure, "points")
+
+
+def write_results(path: Path, paper: Paper, verdicts: Sequence[Verdict], scale: Scale, data: Mapping[str, str]) -> None:
+    """Put a paper's verdicts into a results file, beside those of other papers."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    kept = {entry["claim"]: entry for entry in content.get(paper.key, {}).get("claims", [])}
+    kept |= {verdict.claim: _entry(paper, verdict) for verdict in verdicts}
+    content[paper.key] = {
+        "title": paper.title,
+        "teacher": scale.teacher,
+        "seeds": scale.seeds,
+        "steps": scale.steps,
+        "data": dict(data) or "generated scenes",
+        "sensam": __version__,
+        "claims": [kept[claim.id] for claim in paper.claims if claim.id in kept],
+    }
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def _entry(paper: Paper, verdict: Verdict) -> dict[str, Any]:
+    claim = paper.claim(verdict.claim)
+    return {
+        "claim": claim.id,
+        "says": claim.says,
+        "printed": list(paper.differences(claim)),
+        "measured": [
+            {
+                "what": entry.what,
+                "unit": entry.unit,
+                "value": round(entry.difference.value, 3),
+                "low": round(entry.difference.low, 3),
+                "high": round(entry.difference.high, 3),
+                "p": round(entry.difference.p, 4),
+                "seeds": entry.difference.seeds,
+            }
+            for entry in verdict.measured
+        ],
+        "verdict": verdict.word,
+        "why": verdict.why,
+        "cannot": claim.cannot,
+    }
+
+
+def restrict(paper: Paper, names: str) -> list[Claim]:
+    """The claims of a comma-separated list; all of them for an empty one."""
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    return [paper.claim(name) for name in wanted] if wanted else list(paper.claims)
