@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from sensam.errors import SettingsError
-from sensam.methods.base import Method, Moment
+from sensam.methods.base import Moment
 from sensam.sam.encoder import ImageEncoder
 from sensam.types import Batch
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from sensam.train.loop import Lesson
 
 
-def save_memory(method: Method, wanted: bool) -> None:
+def save_memory(method: nn.Module, wanted: bool) -> None:
     """Let SAM's encoders compute the activations of their blocks again in the backward pass, or keep them."""
     for part in method.modules():
         if isinstance(part, ImageEncoder):

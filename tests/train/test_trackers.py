@@ -1,0 +1,51 @@
+"""Rows reach TensorBoard and MLflow; a resumed run continues the same record."""
+
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from sensam.errors import MissingExtraError
+from sensam.train.trackers import EVENTS, start_trackers
+
+ROW = {"stage": 1, "name": "finetune", "epoch": 0, "step": 3, "loss": 0.5, "val_miou": float("nan")}
+
+
+def test_tensorboard_shows_losses_by_stage_at_the_step_of_the_run(tmp_path: Path) -> None:
+    (tracker,) = start_trackers(["tensorboard"], tmp_path, start=0, settings={})
+    tracker.add(ROW, at=13)
+    tracker.close()
+    found = EventAccumulator(str(tmp_path / EVENTS)).Reload()
+    assert [(event.step, event.value) for event in found.Scalars("finetune/loss")] == [(13, 0.5)]
+    assert "finetune/val_miou" not in found.Tags()["scalars"]
+
+
+def test_steps_that_a_resumed_run_takes_again_are_shown_once(tmp_path: Path) -> None:
+    for start, steps in ((0, (1, 2, 3)), (2, (3, 4))):
+        (tracker,) = start_trackers(["tensorboard"], tmp_path, start=start, settings={})
+        for step in steps:
+            tracker.add(ROW, at=step)
+        tracker.close()
+    found = EventAccumulator(str(tmp_path / EVENTS)).Reload()
+    assert [event.step for event in found.Scalars("finetune/loss")] == [1, 2, 3, 4]
+
+
+@pytest.mark.slow  # importing mlflow takes seconds
+def test_mlflow_keeps_one_run_over_a_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "record").as_uri())
+    for at in (1, 2):
+        (tracker,) = start_trackers(["mlflow"], tmp_path, start=at - 1, settings={"train.batch": 4})
+        tracker.add(ROW, at=at)
+        tracker.close()
+    client = mlflow.MlflowClient()
+    (run,) = client.search_runs([client.get_experiment_by_name("sensam").experiment_id])
+    assert run.data.params == {"train.batch": "4"}
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "finetune/loss")] == [1, 2]
+
+
+def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "mlflow", None)
+    with pytest.raises(MissingExtraError, match=r"sensam\[track\]"):
+        start_trackers(["mlflow"], tmp_path, start=0, settings={})
