@@ -22,6 +22,7 @@ def evaluate(
         int | None, typer.Option(help="The class that such a scoring treats apart, by its number.")
     ] = None,
     clicks: Annotated[bool, typer.Option("--clicks", help="Score one click on each region instead of maps.")] = False,
+    curve: Annotated[int, typer.Option(min=0, help="With --clicks: also after 1 to so many corrective clicks.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Also write the numbers to this .json, or images to a .csv.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
     batch: Annotated[int, typer.Option(min=1, help="Windows at a time.")] = 4,
@@ -35,16 +36,18 @@ def evaluate(
 
     from rich.console import Console
 
-    from sensam.errors import unknown
+    from sensam.errors import SettingsError, unknown
+    from sensam.evaluate.clicking import score_clicks
     from sensam.evaluate.metrics import evaluate as score
-    from sensam.evaluate.metrics import evaluate_clicks
     from sensam.train.confusion import Scoring
 
     if scoring not in get_args(Scoring):
         raise unknown("scoring", scoring, get_args(Scoring))
     console = Console(highlight=False)
+    if curve and not clicks:
+        raise SettingsError("--curve counts clicks. Give --clicks as well.")
     if clicks:
-        found = evaluate_clicks(model, data, split=split, device=device, batch=batch)
+        found = score_clicks(model, data, split=split, curve=curve, device=device)
         for name, value in found.items():
             console.print(f"{name.replace('_', ' ')} {value:.4g}")
         if out is not None:

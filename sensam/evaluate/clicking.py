@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,15 @@ from numpy.typing import NDArray
 from scipy.ndimage import label as connect
 
 from sensam.data.clicks import RegionRule, find_regions, scoring_clicks
+from sensam.data.dataset import Dataset, open_dataset
 from sensam.data.loader import Loader
-from sensam.data.stream import Stream
-from sensam.errors import InputError
+from sensam.data.stream import EvaluationStream, Stream
+from sensam.errors import InputError, SettingsError
 from sensam.evaluate.masks import innermost
+from sensam.run import Model, fit_dataset, load
 from sensam.sam.framing import Embedded, Fit, embed
 from sensam.sam.model import Sam
-from sensam.train.clicking import ClickScores, answer_clicks, iou, native_masks, score_regions
+from sensam.train.clicking import AsksRegions, ClickScores, answer_clicks, iou, native_masks, score_regions
 
 AREAS = (0.001, 0.01, 0.1)  # shares of an image that part small regions from large ones
 GOALS = (0.8, 0.9)
@@ -81,6 +84,36 @@ class CurvePoint:
     clicks: int
     iou: float
     reached: tuple[float, ...]
+
+
+def score_clicks(
+    model: Model | str | Path,
+    data: Dataset | str | Path,
+    *,
+    split: str = "test",
+    curve: int = 0,
+    device: torch.device | str = "cpu",
+) -> dict[str, float]:
+    """Every score of a trained model's clicks on a split by its name, and with `curve` the mean IoU click by click."""
+    model = load(model, device=device) if isinstance(model, str | Path) else model.to(device)
+    dataset = fit_dataset(open_dataset(data) if isinstance(data, str | Path) else data, model.sensor)
+    sam = model.method.promptable()
+    if sam is None:
+        raise SettingsError(f"A model of {model.segmenter.name} answers no clicks. Score its class maps instead.")
+    rule = model.method.rule if isinstance(model.method, AsksRegions) else RegionRule(ignore=dataset.ignore)
+    stream = EvaluationStream(dataset, split, size=model.segmenter.size)
+    report = evaluate_clicks(sam, stream, rule)
+    scores = {
+        "click_iou": report.iou,
+        "click_iou_by_image": report.iou_by_image,
+        "click_iou_decoder": report.decoder_iou,
+    }
+    scores |= {f"click_iou, {name} of the image": mean for name, (mean, count) in report.by_area.items() if count}
+    scores |= {"regions": float(len(report.shares_N)), "images_without_regions": float(report.skipped)}
+    for point in click_curve(sam, stream, rule, clicks=curve) if curve else ():
+        scores[f"iou after {point.clicks} clicks"] = point.iou
+        scores |= {f"above {goal} after {point.clicks}": part for goal, part in zip(GOALS, point.reached, strict=True)}
+    return scores
 
 
 def evaluate_clicks(sam: Sam, stream: Stream, rule: RegionRule, *, fit: Fit = AS_IT_IS) -> ClickReport:
