@@ -1,5 +1,5 @@
 """Times a step of inheritance: E2SAM's authors' scheme written plainly, against ours, live, from a cache, and with more
-triples to a step. Then the discrepancy (MMD) over maps, its published form against ours. Whole steps with optimiser.
+triples to a step. Whole steps with optimiser, and their memory.
 
 The plain scheme: attention with all scores in memory, the teacher live in every step, gradients also for the frozen
 half of the neck, the default AdamW. All cases share their weights and compute the same loss, which is checked first.
@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from sensam.methods.base import Moment, Task
 from sensam.methods.e2sam import E2Sam, E2SamConfig
 from sensam.methods.tutor import Targets
-from sensam.nn.mmd import mmd_of_maps
 from sensam.nn.surgery import freeze_all_but
 from sensam.sam.anatomy import Anatomy, anatomy
 from sensam.sam.model import Sam
@@ -40,8 +39,6 @@ BARS = {  # (teacher, triples): of the step from a cache, against the authors'
     ("h", 4): 1 / 11,
 }
 BOOKKEEPING = 1.03  # of a step whose targets are at hand
-MMD_TIME, MMD_MEMORY, MMD_ERROR = 1 / 8, 1 / 5, 1e-4
-SET = (5, 1 << 20)  # maps and numbers in each
 RATE = 1e-4
 
 
@@ -261,53 +258,6 @@ def print_peak(name: str, device: str, facts: list[str]) -> None:
         print(json.dumps({"peak": peak_above(step, device)}))
 
 
-def official_mmd(student_BF: Tensor, teacher_BF: Tensor) -> Tensor:
-    """MMD as released: every difference in memory."""
-    both = torch.cat([student_BF, teacher_BF])
-    distances = (both[None] - both[:, None]).square().sum(2)
-    n, count = len(both), len(student_BF)
-    kernel = torch.exp(-distances / (distances.detach().sum() / (n * n - n)))
-    return (kernel[:count, :count] + kernel[count:, count:] - kernel[:count, count:] - kernel[count:, :count]).mean()
-
-
-def mmd_call(form: Callable[[Tensor, Tensor], Tensor], device: str) -> Callable[[], float]:
-    student, teacher = (torch.randn(*SET, generator=torch.Generator().manual_seed(n)).to(device) for n in (0, 1))
-    student.requires_grad_()
-
-    def call() -> float:
-        student.grad = None
-        loss = form(student, teacher)
-        loss.backward()
-        return loss.item()
-
-    return call
-
-
-def measure_mmd(report: Report, device: str, rounds: int) -> None:
-    forms = {"published form": official_mmd, "ours": mmd_of_maps}
-    title = f"MMD with its gradient, {SET[0]} x {SET[1]}"
-    seconds = interleave({name: mmd_call(form, device) for name, form in forms.items()}, rounds)
-    report.add_times(title, seconds)
-    report.add_ratio(compare(title, seconds, "ours", ["published form"], MMD_TIME))
-    peaks = {name: in_new_process(__file__, "--device", device, "--mmd-peak", name)["peak"] for name in forms}
-    report.add_memory(f"memory, {title}", peaks)
-    once = {name: [peak] for name, peak in peaks.items()}
-    report.add_ratio(compare(f"memory, {title}", once, "ours", ["published form"], MMD_MEMORY))
-    small = (SET[0], SET[1] // 8)  # float64 of the published form would not fit otherwise
-    student, teacher = (torch.randn(*small, generator=torch.Generator().manual_seed(n)).to(device) for n in (0, 1))
-    gradients = []
-    for form, dtype in ((official_mmd, torch.float64), (mmd_of_maps, torch.float32)):
-        leaf = student.to(dtype).requires_grad_()
-        loss = form(leaf, teacher.to(dtype))
-        gradients.append((loss.item(), torch.autograd.grad(loss, leaf)[0].double()))
-    (exact, exact_gradient), (found, gradient) = gradients
-    errors = abs(found / exact - 1), ((gradient - exact_gradient).norm() / exact_gradient.norm()).item()
-    verdict = "met" if max(errors) <= MMD_ERROR else "NOT MET"
-    print(
-        f"MMD against float64: value off by {errors[0]:.1e}, gradient by {errors[1]:.1e}; <= {MMD_ERROR:.0e} {verdict}"
-    )
-
-
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--student", default="b", help="size of the student")
@@ -321,7 +271,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--output", type=Path, help="NAME.json, NAME.md, or NAME for both")
     parser.add_argument("--peak", nargs=7, help=argparse.SUPPRESS)  # the memory of one case, in a process of its own
-    parser.add_argument("--mmd-peak", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.student, arguments.teachers, arguments.size, arguments.rounds = "nano", ["nano"], 128, 3
@@ -335,17 +284,12 @@ def main() -> None:
     if arguments.peak:
         print_peak(arguments.peak[0], device, arguments.peak[1:])
         return
-    if arguments.mmd_peak:
-        form = official_mmd if arguments.mmd_peak != "ours" else mmd_of_maps
-        print(json.dumps({"peak": peak_above(mmd_call(form, device), device)}))
-        return
     report = Report(machine(device))
     for teacher in arguments.teachers:
         for precision in arguments.precisions:
             setting = Setting(arguments.student, teacher, arguments.size, arguments.bands, precision, device)
             measure_steps(report, setting, arguments.rounds)
         measure_memory(report, replace(setting, precision="fp32"))
-    measure_mmd(report, device, arguments.rounds)
     print(f"\n{report.markdown()}")
     if arguments.output:
         report.write(arguments.output)
