@@ -160,6 +160,8 @@ def override(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str,
         names = place.strip().split(".")
         if not equals or not all(names):
             raise SettingsError(f"--set {assignment} is not understood. Write it as --set train.rate=0.001")
+        if names[0] == "method" and names[1:]:
+            names[0] = "settings"  # what belongs to the method, as one would say it
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from sensam.config import override
 from sensam.data.synthetic import family, write
 from sensam.errors import SensamError
 from sensam.methods.goodsam.method import GoodSam
@@ -76,6 +77,11 @@ def test_one_run_with_a_labelled_split(source: Path, target: Path, tmp_path: Pat
     assert model.config["stages"] == ["assistant", "rectify", "distil"]
     with pytest.raises(SensamError, match="have no mask"):
         train(target, method="goodsam", out=tmp_path / "no", settings=settings, quiet=True, **QUICK)
+
+
+def test_what_belongs_to_the_method_is_said_by_its_name() -> None:
+    values = override({"method": "goodsam"}, ["method.assistant=runs/a", "method.fusion.output=hard", "method=goodsam"])
+    assert values == {"method": "goodsam", "settings": {"assistant": "runs/a", "fusion": {"output": "hard"}}}
 
 
 def test_an_assistant_sees_numbers_as_it_learnt_them(source: Path, target: Path, tmp_path: Path) -> None:
