@@ -13,6 +13,7 @@ from sensam.cli.export import export
 from sensam.cli.grid import parts
 from sensam.cli.inherit import inherit
 from sensam.cli.predict import predict
+from sensam.cli.report import report
 from sensam.cli.reproduce import reproduce
 from sensam.cli.scenes import scenes
 from sensam.cli.segment import segment
@@ -61,6 +62,7 @@ app.command()(evaluate)
 app.command()(segment)
 app.command()(parts)
 app.command()(compare)
+app.command()(report)
 app.command()(claims)
 app.command()(reproduce)
 app.add_typer(teacher, name="teacher", no_args_is_help=True)

@@ -1,0 +1,134 @@
+"""A model as one ONNX file that carries its sensor, statistics and classes, and that QGIS's Deepness can run."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+from warnings import catch_warnings, simplefilter
+
+import torch
+from torch.export import Dim
+
+from sensam.errors import MissingExtraError, SettingsError
+from sensam.export.graph import TOLERANCE, Graph
+from sensam.infer.onnx_network import KEY, open_session
+from sensam.infer.segmenter import Segmenter
+
+OVERLAP_PERCENT = 12  # an eighth of a tile, as `sensam predict` takes
+CENTIMETRES = 100
+DEPENDS_ON_SIZE = (
+    "This network cannot be exported for any size: its code depends on the size of the image. "
+    "Leave --any-size out; scenes of any size are cut into tiles anyway."
+)
+
+
+def export_onnx(segmenter: Segmenter, path: Path, *, side: int, any_size: bool = False, int8: bool = False) -> Path:
+    """Write the file, whole or not at all. Batches are of any size; tiles have `side` pixels, or any with `any_size`.
+
+    `any_size` works for networks whose code does not branch on the size of the image; SAM's windows do.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 - the exporter needs it and would fail late
+    except ImportError as error:
+        raise MissingExtraError("Exporting to ONNX", "export") from error
+    graph = Graph(segmenter).eval().cpu()
+    free: dict[int, Any] = {0: Dim("batch")}
+    if any_size:
+        free |= {2: Dim("height", min=8), 3: Dim("width", min=8)}
+    example = torch.zeros(2, len(segmenter.sensor.bands), side, side)
+    program = _traced(graph, example, free, any_size=any_size)
+    model = program.model_proto
+    for key, value in metadata(segmenter, side).items():
+        model.metadata_props.add(key=key, value=value)
+    partial = path.with_name(f"{path.stem}.partial.onnx")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, partial)
+    if any_size and not _takes_any_size(graph, partial, side):
+        partial.unlink()
+        raise SettingsError(DEPENDS_ON_SIZE)
+    if int8:
+        _make_int8(partial)
+    partial.replace(path)
+    return path
+
+
+def metadata(segmenter: Segmenter, side: int) -> dict[str, str]:
+    """Ours under one key; besides, the keys that Deepness reads, each value as JSON."""
+    ours = {
+        "sensor": segmenter.sensor.to_dict(),
+        "classes": list(segmenter.classes),
+        "colours": [list(colour) for colour in segmenter.colours],
+        "size": side,
+        "ignore": segmenter.ignore,
+        "name": segmenter.name,
+        "takes_missing_bands": segmenter.takes_missing_bands,
+        "resolution": segmenter.resolution,
+    }
+    deepness: dict[str, Any] = {
+        "model_type": "Segmentor",
+        "class_names": {str(number): name for number, name in enumerate(segmenter.classes)},
+        "tiles_size": side,
+        "tiles_overlap": OVERLAP_PERCENT,
+        "seg_thresh": 0.0,
+        "standardization_mean": [0.0] * len(segmenter.sensor.bands),  # the scaling is in the graph
+        "standardization_std": [1.0] * len(segmenter.sensor.bands),
+    }
+    if segmenter.resolution is not None:
+        deepness["resolution"] = segmenter.resolution * CENTIMETRES
+    return {KEY: json.dumps(ours)} | {key: json.dumps(value) for key, value in deepness.items()}
+
+
+def _traced(graph: Graph, example: torch.Tensor, free: dict[int, Any], *, any_size: bool) -> Any:
+    quiet = logging.getLogger("torch.onnx")
+    level = quiet.level
+    quiet.setLevel(logging.ERROR)
+    try:
+        with catch_warnings(), torch.no_grad():
+            simplefilter("ignore")  # of the exporter's own making, about things a user cannot change
+            return torch.onnx.export(
+                graph,
+                (example,),
+                dynamo=True,
+                dynamic_shapes=(free,),
+                input_names=["image"],
+                output_names=["probabilities"],
+                verbose=False,
+            )
+    except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError) as error:
+        if any_size:
+            raise SettingsError(DEPENDS_ON_SIZE) from error
+        reason = str(error).strip().splitlines()[0]
+        raise SettingsError(f"This network cannot be exported to ONNX ({reason}).") from error
+    finally:
+        quiet.setLevel(level)
+
+
+@torch.no_grad()
+def _takes_any_size(graph: Graph, path: Path, side: int) -> bool:
+    """Whether the file computes what the graph computes on other sizes than it was traced at."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as faults  # type: ignore[import-untyped]  # ships no types
+
+    session = open_session(path)
+    random = torch.Generator().manual_seed(0)
+    bands = graph.get_buffer("gain_C11").shape[0]
+    for rows, columns in ((side + 16, side), (2 * side, 2 * side + 8)):
+        image = torch.rand(1, bands, rows, columns, generator=random)
+        try:
+            (found,) = session.run(None, {"image": image.numpy()})
+        except (faults.Fail, faults.InvalidArgument, faults.RuntimeException):
+            return False
+        if not (torch.from_numpy(found) - graph(image)).abs().max() <= TOLERANCE:
+            return False
+    return True
+
+
+def _make_int8(path: Path) -> None:
+    """Weights of linear layers as 8-bit numbers, activations made so while running: needs no sample data."""
+    try:
+        from onnxruntime.quantization import QuantType, quantize_dynamic  # type: ignore[import-untyped]  # ships no types
+    except ImportError as error:
+        raise MissingExtraError("Exporting 8-bit weights", "export") from error
+    with catch_warnings():
+        simplefilter("ignore")
+        quantize_dynamic(path, path, op_types_to_quantize=["MatMul", "Gemm"], weight_type=QuantType.QInt8)
