@@ -50,7 +50,12 @@ class _Callable(ModuleType):
     """A folder of the package that shares its name with a function: `sensam.train(...)` calls the function."""
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
-        return __getattr__(self.__name__.rpartition(".")[2])(*args, **settings)
+        return self.__wrapped__(*args, **settings)
+
+    @property
+    def __wrapped__(self) -> Any:
+        """The function; `inspect.signature` looks here."""
+        return __getattr__(self.__name__.rpartition(".")[2])
 
 
 class _Package(ModuleType):

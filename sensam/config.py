@@ -11,7 +11,7 @@ from sensam.complaints import explain
 from sensam.errors import InputError, SettingsError, unknown
 
 EPOCHS = 50  # of a stage whose length nobody settled
-PASSING = ("machine", "track", "out")  # parts of a run that do not decide what is learnt
+PASSING = ("track", "out")  # parts of a run that do not decide what is learnt
 PASSING_TRAINING = ("workers", "save_every", "checkpointing")
 
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -115,6 +115,7 @@ class RunSettings(_Frozen):
         """What decides which weights come out: two runs that agree here may continue each other."""
         values = {name: value for name, value in self.to_dict().items() if name not in PASSING}
         values.pop("train", None)  # written out by stage already
+        values["machine"].pop("accelerator")
         for stage in values["stages"].values():
             for name in PASSING_TRAINING:
                 stage.pop(name, None)

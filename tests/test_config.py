@@ -96,11 +96,12 @@ def test_a_resolved_run_reads_back_and_resolves_to_itself(tmp_path: Path) -> Non
     assert yaml.safe_load((tmp_path / "run.yaml").read_text())["stages"]["inherit"]["rate"] == 1e-3
 
 
-def test_the_machine_and_the_place_do_not_decide_what_is_learnt() -> None:
+def test_the_place_and_the_kind_of_machine_do_not_decide_what_is_learnt() -> None:
     ours = settings(out="a", train={"workers": 0}).resolved({"inherit": {}})
-    theirs = settings(out="b", machine={"devices": 2}, train={"workers": 4}).resolved({"inherit": {}})
+    theirs = settings(out="b", machine={"accelerator": "cpu"}, train={"workers": 4}).resolved({"inherit": {}})
     assert ours.deciding() == theirs.deciding()
-    assert ours.deciding() != settings(seed=1).resolved({"inherit": {}}).deciding()
+    for other in ({"seed": 1}, {"machine": {"devices": 2}}, {"train": {"batch": 3}}, {"settings": {"loss": "dice"}}):
+        assert ours.deciding() != settings(**other).resolved({"inherit": {}}).deciding()
 
 
 def test_a_file_that_is_no_settings_is_refused(tmp_path: Path) -> None:

@@ -47,8 +47,11 @@ class Model:
         return self.segmenter.classes
 
     @torch.no_grad()
-    def predict(self, image: Raster | str | Path) -> NDArray[np.uint8]:
-        """The class of every pixel of one image, as a whole; the ignore value where a band has no data."""
+    def predict(self, image: Raster | str | Path) -> NDArray[np.unsignedinteger[Any]]:
+        """The class of every pixel of one image, seen as a whole; the ignore value where a band has no data.
+
+        Scenes that are too large for that are mapped in overlapping tiles by `sensam.predict`.
+        """
         if not isinstance(image, Raster):
             info = describe(image)
             image = read_image(image, self.sensor, match(self.sensor, info))
@@ -56,7 +59,9 @@ class Model:
         self.method.eval()
         device = next(iter(self.method.parameters())).device
         logits_1KHW = self.segmenter.logits(pixels_CHW[None].to(device))
-        classes_HW = logits_1KHW[0].argmax(0).cpu().numpy().astype(np.uint8)
+        largest = max(self.segmenter.ignore, len(self.classes) - 1)
+        dtype: type[np.unsignedinteger[Any]] = np.uint8 if largest < 256 else np.uint16
+        classes_HW: NDArray[np.unsignedinteger[Any]] = logits_1KHW[0].argmax(0).cpu().numpy().astype(dtype)
         if valid_HW is not None:
             classes_HW[~valid_HW.numpy()] = self.segmenter.ignore
         return classes_HW
@@ -143,10 +148,11 @@ def as_model(method: Method, config: Mapping[str, Any]) -> Model:
         sensor=method.task.sensor,
         classes=method.task.classes,
         colours=colours,
-        size=method.task.size,
+        size=config["size"],
         ignore=method.task.ignore,
         name=config["method"],
         takes_missing_bands=bool(config["settings"].get("band_dropout")),
+        resolution=config.get("resolution"),
     )
     return Model(method, segmenter, config)
 

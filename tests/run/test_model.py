@@ -1,5 +1,6 @@
 """A model folder holds what was trained and what it sits on; anything that does not fit is refused by name."""
 
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -162,3 +163,16 @@ def test_mistakes_are_told_in_one_line(fog: Path, tmp_path: Path, settings: dict
     with pytest.raises(SensamError, match=told) as caught:
         train(fog, out=tmp_path / "run", **{"method": TINY, **QUICK, **settings})
     assert "\n" not in str(caught.value)
+
+
+def test_training_in_half_precision_ends_in_numbers(fog: Path, tmp_path: Path) -> None:
+    model = train(fog, method=TINY, out=tmp_path / "run", machine={"precision": "bf16"}, **QUICK)
+    assert all(weight.dtype == torch.float32 for weight in model.method.parameters())
+    assert all(weight.isfinite().all() for weight in model.method.state_dict().values())
+
+
+def test_functions_stay_functions_beside_folders_of_their_names(trained: tuple[Path, Model]) -> None:
+    assert trained
+    for function, first in ((sensam.train, "data"), (sensam.evaluate, "model"), (sensam.load, "source")):
+        assert callable(function)
+        assert next(iter(inspect.signature(function).parameters)) == first

@@ -15,7 +15,6 @@ from sensam.methods.base import Method, Task
 from sensam.methods.cwsam import Cwsam, CwsamConfig
 from sensam.methods.e2sam import E2Sam, E2SamConfig
 from sensam.methods.scratch import Scratch
-from sensam.methods.unet import UNet
 from sensam.nn.surgery import choose
 from sensam.run import load, save_model, train
 from sensam.run.assembly import discard, spent
@@ -24,6 +23,7 @@ from sensam.sam.anatomy import Anatomy
 from sensam.sam.model import Sam
 from sensam.sam.weights import load_sam, save_sam
 from tests.methods.conftest import make_sensor
+from tests.train.tiny import Tiny, TinyConfig
 
 TINY = Anatomy("tiny", 16, 2, 2, (1,), window=3, patch=8, image_size=32, embedding=16, decoder_heads=2, decoder_mlp=24)
 
@@ -91,9 +91,8 @@ def test_another_student_than_the_one_learnt_on_is_refused(tmp_path: Path, sam: 
 
 def test_a_model_without_an_encoder_is_no_start(tmp_path: Path, sam: Path) -> None:
     task = Task(make_sensor(3), ("dry", "wet"), load_sam(sam), size=32)
-    method = UNet(task, UNet.Config())
-    folder = saved(method, "unet", tmp_path / "unet", *(stage.name for stage in method.stages))
-    with pytest.raises(WeightsError, match="model of unet, which has no encoder"):
+    folder = saved(Tiny(task, TinyConfig()), "tests.train.tiny:Tiny", tmp_path / "tiny", "inherit", "finetune")
+    with pytest.raises(WeightsError, match=r"model of tests\.train\.tiny:Tiny, which has no encoder"):
         load_start(folder)
 
 
