@@ -255,6 +255,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--rates", nargs="+", type=float, default=[3e-4, 1e-3])
     parser.add_argument("--size", type=int, default=512, help="of a ViT-B step, in pixels")
+    parser.add_argument("--busy", action="store_true", help="count processor time, where others share the machine")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--folder", type=Path, default=Path("runs/benchmark-cwsam"), help="finished cells, taken up again"

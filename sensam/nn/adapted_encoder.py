@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from sensam.errors import SettingsError
 from sensam.nn.block_adapters import AdapterPair
 from sensam.nn.frequency_prompts import FrequencyPrompts
 from sensam.nn.wrapping import Wrapped
@@ -61,13 +62,17 @@ class AdaptedEncoder(Wrapped):
 
 def wrap(model: Any, tuning: EncoderTuning) -> AdaptedEncoder:
     """Let a model's `vision_encoder` see with a tuning. Another one that it wears must be detached first."""
-    assert not isinstance(model.vision_encoder, AdaptedEncoder), "the encoder wears a tuning already"
-    model.vision_encoder = AdaptedEncoder(model.vision_encoder, tuning)
-    return model.vision_encoder
+    if isinstance(model.vision_encoder, AdaptedEncoder):
+        raise SettingsError("This model wears a tuning already. Detach it first.")
+    adapted = AdaptedEncoder(model.vision_encoder, tuning)
+    model.vision_encoder = adapted
+    return adapted
 
 
 def detach(model: Any) -> EncoderTuning:
     """Take the tuning off, to be kept and worn again. The model is what it was before, bit for bit."""
-    adapted: AdaptedEncoder = model.vision_encoder
+    adapted = model.vision_encoder
+    if not isinstance(adapted, AdaptedEncoder):
+        raise SettingsError("This model wears no tuning: there is nothing to detach.")
     model.vision_encoder = adapted.host
     return adapted.part

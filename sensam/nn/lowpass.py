@@ -17,8 +17,10 @@ def keep_low(image_BCHW: Tensor, rate: float) -> Tensor:
     """
     H, W = image_BCHW.shape[-2:]
     cut = math.sqrt(rate) / 2 + _SLACK
-    rows = torch.fft.fftfreq(H, device=image_BCHW.device).abs() <= cut
-    columns = torch.fft.rfftfreq(W, device=image_BCHW.device) <= cut
+    # Written out, because exporters know Fourier transforms but not PyTorch's tables of their frequencies.
+    row = torch.arange(H, device=image_BCHW.device)
+    rows = torch.minimum(row, H - row) / H <= cut
+    columns = torch.arange(W // 2 + 1, device=image_BCHW.device) / W <= cut
     spectrum = torch.fft.rfft2(image_BCHW) * (rows[:, None] & columns)
     return torch.fft.irfft2(spectrum, s=(H, W))
 

@@ -63,10 +63,16 @@ def read_model(source: str | Path) -> ModelFolder:
 
 
 def is_model(source: str | Path) -> bool:
-    """Whether a folder on this machine holds a model of sensam, or is that of a run with one."""
+    """Whether a folder on this machine, or the model folder in it, holds a model of sensam."""
     path = Path(source).expanduser()
-    configs = [folder / CONFIG for folder in (path, path / "model") if (folder / WEIGHTS).is_file()]
-    return any(config.is_file() and '"method"' in config.read_text(encoding="utf-8") for config in configs)
+    for config in (path / CONFIG, path / "model" / CONFIG):
+        try:
+            values = json.loads(config.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # not there, or of no kind that a model has
+            continue
+        if isinstance(values, dict) and "method" in values:
+            return True
+    return False
 
 
 def find_model(source: str | Path) -> Path:

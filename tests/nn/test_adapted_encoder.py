@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sensam.errors import SettingsError
 from sensam.nn.adapted_encoder import AdaptedEncoder, EncoderTuning, detach, wrap
 from sensam.nn.block_adapters import AdapterPair
 from sensam.nn.frequency_prompts import FrequencyPrompts
@@ -108,3 +109,11 @@ def test_adapters_alone_and_prompts_alone(sam: Sam) -> None:
     answers = [AdaptedEncoder(sam.vision_encoder, part)(image()) for part in parts]
     assert not any(torch.allclose(answers[a], answers[b], atol=1e-3) for a, b in ((0, 1), (0, 2), (1, 2)))
     assert torch.equal(AdaptedEncoder(sam.vision_encoder, EncoderTuning())(image()), sam.encode(image()))
+
+
+def test_one_tuning_at_a_time(sam: Sam) -> None:
+    with pytest.raises(SettingsError, match="nothing to detach"):
+        detach(sam)
+    wrap(sam, tuning(1))
+    with pytest.raises(SettingsError, match="wears a tuning already"):
+        wrap(sam, tuning(2))
