@@ -47,7 +47,7 @@ def _count(base: Sam, bands: int, projector: str, strategy: Strategy, amount: in
     method = SimMat(task, config).eval()
     sizes = {name: parameter.numel() for name, parameter in method.named_parameters()}
     learns = choose(sizes, method.stages[0].learns)
-    sam = method.requires_grad_(False).promptable()
+    sam = method.requires_grad_(False).sam
     sam.vision_encoder.use_attention("explicit")  # of which every product is counted
     side = base.anatomy.image_size
     image = torch.empty(1, bands, side, side, device="meta")

@@ -21,9 +21,12 @@ from torch import Tensor
 from sensam.data.clicks import By, Click, RegionRule, find_regions, sample_grid, training_clicks
 from sensam.errors import SettingsError
 from sensam.methods.base import Losses, Method, MethodConfig, Moment, Stage, Task
+from sensam.methods.cwsam import UNUSED
 from sensam.methods.tuning import Strategy, rates, tune
+from sensam.nn.classwise import ClasswiseDecoder
 from sensam.nn.dice_ce import dice_ce
 from sensam.nn.lora import fold_low_rank
+from sensam.nn.losses import class_map_loss
 from sensam.nn.mat import MatConv, Projector
 from sensam.nn.projectors import Projected, build_projector, parse_projector
 from sensam.sam.framing import PHOTO_MEAN, PHOTO_STD
@@ -47,6 +50,7 @@ class SimMatConfig(MethodConfig):
     smallest: float = Field(default=0.0, ge=0, lt=1)  # share of an image that a region must exceed
     background: int | None = Field(default=0, ge=0)  # the class that nobody clicks; none: every class is clicked
     clicks: int = Field(default=1, ge=1)  # regions asked for in each image of a batch
+    head: Literal["promptable", "classwise"] = "promptable"  # clicks, or class maps by CWSAM's decoder
 
     @field_validator("projector")
     @classmethod
@@ -74,6 +78,7 @@ class SimMat(Method):
         with torch.random.fork_rng(devices=[]), torch.device(device):
             torch.manual_seed(task.seed)
             self.sam = deepcopy(task.sam) if config.start == "sam" else Sam(task.sam.anatomy)
+            self.decoder = _class_decoder(self.sam, len(task.classes)) if config.head == "classwise" else None
             self._project()
             tune(self.sam, config.strategy, config.amount, legacy=legacy)
 
@@ -87,11 +92,22 @@ class SimMat(Method):
                 learns[f"{name}.host.*"] = 0.0
             if any(True for _ in own.part.parameters()):
                 learns[f"{name}.part.*"] = 1.0
-        learns |= rates(self.sam, self.config.strategy, "sam.")
-        return (Stage("clicks", self._loss, learns, judged_by="clicks", settings=self._budget()),)
+        tuned = rates(self.sam, self.config.strategy, "sam.")
+        if self.decoder is None:
+            return (Stage("clicks", self._loss, learns | tuned, judged_by="clicks", settings=self._budget()),)
+        learns |= {pattern: rate for pattern, rate in tuned.items() if pattern.startswith("sam.vision_encoder.")}
+        learns |= {f"decoder.mask_decoder.{unused}": 0.0 for unused in UNUSED} | {"decoder.*": 1.0}
+        return (Stage("classes", self._class_loss, learns, settings=self._budget()),)
 
-    def promptable(self) -> Sam:
-        return self.sam
+    def promptable(self) -> Sam | None:
+        return self.sam if self.decoder is None else None
+
+    def forward(self, image_BCHW: Tensor) -> Tensor:
+        """Class maps, with the class-wise head."""
+        if self.decoder is None:
+            return super().forward(image_BCHW)
+        logits_BKhw = self.decoder(self.sam.encode(image_BCHW))
+        return self.sam.enlarge(logits_BKhw, (image_BCHW.shape[-2], image_BCHW.shape[-1]))
 
     def merged(self) -> Sam:
         """A copy for inference with LoRA folded into SAM's weights: the same answers at SAM's own cost."""
@@ -121,6 +137,11 @@ class SimMat(Method):
             return {"rate": rate}
         # Unlike the paper: the rate falls smoothly, where theirs is halved every ten epochs.
         return {"rate": rate, "weight_decay": 0.0, "epochs": 51, "batch": 4, "clip": 0.0, "warm_up": 0.0}
+
+    def _class_loss(self, batch: Batch, _: Moment) -> Losses:
+        if batch.label_BHW is None:
+            raise SettingsError("Classes come from labels and this split has none. Choose a split with masks.")
+        return {"loss": class_map_loss("ce", self(batch.image_BCHW), batch.label_BHW, ignore=self.task.ignore)}
 
     def _loss(self, batch: Batch, moment: Moment) -> Losses:
         asked = self._ask(batch, moment)
@@ -163,6 +184,11 @@ class _Asked:
     mask_Nhw: Tensor  # bool
     known_Nhw: Tensor  # bool; nowhere True for an image without regions
     count: int  # how many prompts ask for a region
+
+
+def _class_decoder(sam: Sam, classes: int) -> ClasswiseDecoder:
+    code, nothing = sam.shared_image_embedding.positional_embedding, sam.prompt_encoder.no_mask_embed.weight
+    return ClasswiseDecoder(sam.mask_decoder, code, nothing, classes)
 
 
 def _keep_rgb(projector: Projector, task: Task, out: int) -> None:

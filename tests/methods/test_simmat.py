@@ -13,7 +13,7 @@ from sensam.methods.base import Moment, Task
 from sensam.methods.simmat import SimMat, SimMatConfig
 from sensam.methods.tuning import AMOUNTS, STRATEGIES, Strategy
 from sensam.nn.projectors import PROJECTORS
-from sensam.nn.surgery import choose, freeze_all_but
+from sensam.nn.surgery import choose, freeze_all_but, holdings
 from sensam.nn.wrapping import unwrap
 from sensam.sam.anatomy import Anatomy, anatomy
 from sensam.sam.framing import PHOTO_MEAN, PHOTO_STD
@@ -137,11 +137,11 @@ def test_trained_parameters_of_vit_b_with_six_bands(strategy: Strategy, total: i
 @pytest.mark.parametrize("bands", [1, 3, 13])
 def test_any_number_of_bands_and_any_size(bands: int) -> None:
     method = make(bands)
-    assert method.promptable().anatomy.bands == bands
+    assert method.sam.anatomy.bands == bands
     assert method.task.sam.anatomy.bands == 3
     learn(method, batch_of(bands))
     prompts = Prompts(torch.tensor([[[9.0, 20.0]]]), torch.ones(1, 1, dtype=torch.int64))
-    sam = method.promptable()
+    sam = method.sam
     logits, _ = sam.decode(sam.encode(torch.randn(1, bands, 21, 50)), prompts, multimask=False)
     assert sam.enlarge(logits, (21, 50)).shape == (1, 1, 21, 50)
 
@@ -151,7 +151,7 @@ def test_the_sam_of_the_task_is_never_changed_and_comes_back_bit_for_bit() -> No
     before = {name: value.clone() for name, value in sam.state_dict().items()}
     method = make(sam=sam)
     learn(method, batch_of(4), steps=2)
-    back = unwrap(method.promptable())
+    back = unwrap(method.sam)
     for state in (sam.state_dict(), back.state_dict()):
         assert list(state) == list(before)
         assert all(torch.equal(value, before[name]) for name, value in state.items())
@@ -265,3 +265,27 @@ def test_merged_answers_the_same() -> None:
     assert torch.allclose(method.merged().encode(image), method.sam.encode(image), atol=1e-5)
     with pytest.raises(SettingsError, match="answers clicks, not class maps"):
         method(image)
+
+
+@pytest.mark.parametrize("strategy", ["lora", "full"])
+def test_classes_by_the_class_wise_decoder_on_any_encoder(strategy: Strategy) -> None:
+    method, batch = make(13, head="classwise", strategy=strategy), batch_of(13)
+    before = weights(method)
+    losses = learn(method, batch, steps=6)
+    assert losses[-1] < losses[0]
+    assert method(torch.randn(1, 13, 21, 50)).shape == (1, 3, 21, 50)
+    changed = {name for name, value in weights(method).items() if not torch.equal(value, before[name])}
+    assert {name.split(".")[0] for name in changed} == {"sam", "decoder"}
+    assert not any(name.startswith("sam.mask_decoder.") for name in changed)  # the decoder is its own
+    assert method.promptable() is None
+    assert method.stages[0].judged_by == "classes"
+
+
+def test_a_checkpoint_of_vit_b_with_lora_stays_below_20_megabytes() -> None:
+    with torch.device("meta"):
+        task = Task(sensor_of(6), ("a", "b"), Sam(anatomy("b")), size=1024)
+        method = SimMat(task, SimMatConfig())
+    learns = choose((name for name, _ in method.named_parameters()), method.stages[0].learns)
+    held = holdings(method, set(learns))
+    assert set(held) == set(learns)  # nothing but the transfer layer and LoRA
+    assert sum(tensor.numel() * 4 for tensor in held.values()) < 20e6
