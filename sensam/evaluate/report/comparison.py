@@ -38,7 +38,7 @@ def write_report(outcome: Outcome, folder: Path, extras: Extras) -> Path:
     """Write report.html with its plots and tables beside it."""
     page = Page(f"{outcome.title}: which way of adapting SAM works best", _subtitle(outcome), _summary(outcome))
     tables = [score_table(outcome), class_table(outcome), domain_table(outcome), label_table(outcome)]
-    scores, classes, domains, labels = (_keep(table, folder) for table in tables)
+    scores, classes, domains, labels = (keep(table, folder) for table in tables)
     page.add(
         "ranking",
         "Ranking",
@@ -49,7 +49,7 @@ def write_report(outcome: Outcome, folder: Path, extras: Extras) -> Path:
     page.add("scores", "Scores and costs", scores)
     page.add("cost", "Cost beside quality", _trades(outcome, folder))
     page.add("labels", "With fewer labels", _labels(outcome, folder), labels)
-    page.add("classes", "Classes", _bars(outcome, folder), classes, _confusions(outcome, folder))
+    page.add("classes", "Classes", _bars(outcome, folder), classes, draw_pooled(outcome, folder))
     page.add("domains", "Domains", domains)
     page.add("pictures", "Pictures", extras.panels)
     page.add("picks", "Which bands inheritance looked at", extras.picks)
@@ -168,7 +168,7 @@ def _at(curve: Mapping[float, tuple[float, float]], share: float) -> Number | No
     return Number(100 * curve[share][0]) if share in curve else None
 
 
-def _keep(table: Table, folder: Path) -> str:
+def keep(table: Table, folder: Path) -> str:
     """The table as a CSV beside the page, and on it."""
     if not table.rows:
         return ""
@@ -229,7 +229,8 @@ def _bars(outcome: Outcome, folder: Path) -> str:
     )
 
 
-def _confusions(outcome: Outcome, folder: Path) -> str:
+def draw_pooled(outcome: Outcome, folder: Path) -> str:
+    """The confusion of every entry, over all seeds."""
     if not outcome.classes:
         return ""
     drawn = []

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sensam.errors import InputError
 
 INK, SOFT, LINE = "#1f2328", "#59636e", "#d0d7de"  # become the page's own where the drawing is part of it
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8a63d2", "#9c8500", "#7a8694")
+COLOURS = ("#1f83c9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8a63d2", "#9c8500", "#7a8694")
 HEAT = (0.25, 0.55, 0.85)  # over any ground; how much of it is how much there is
 WIDE, NARROW = (10.6, 3.7), (5.1, 3.6)  # inches
 MATPLOTLIB = {

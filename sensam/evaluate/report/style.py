@@ -21,8 +21,8 @@ nav{display:flex;flex-wrap:wrap;gap:4px 18px;font-size:14px}
 a{color:var(--accent);text-decoration:none}
 a:hover{text-decoration:underline}
 .scroll{overflow-x:auto;margin:14px 0}
-table{border-collapse:collapse;font-size:14px;width:100%;font-variant-numeric:tabular-nums}
-th,td{text-align:left;padding:6px 14px 6px 0;border-bottom:1px solid var(--line);vertical-align:baseline}
+table{border-collapse:collapse;font-size:14px;min-width:min(100%,440px);font-variant-numeric:tabular-nums}
+th,td{text-align:left;padding:6px 24px 6px 0;border-bottom:1px solid var(--line);vertical-align:baseline}
 th{font-weight:600;color:var(--soft);white-space:nowrap}
 th:last-child,td:last-child{padding-right:0}
 td.n,th.n{text-align:right;white-space:nowrap}

@@ -1,0 +1,85 @@
+"""A run's report shows how it learnt and what it reached on validation, and leaves the test split alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sensam.data.stream import EvaluationStream
+from sensam.data.synthetic import family, write
+from sensam.errors import InputError
+from sensam.evaluate.compare.gather import draw_picks
+from sensam.evaluate.report.features import mixing
+from sensam.evaluate.report.single import write_run_report
+from sensam.run import train
+from sensam.sam.anatomy import Anatomy
+from sensam.sam.model import Sam
+from sensam.sam.weights import save_sam
+from tests.evaluate.report.test_comparison import read
+
+TINY = Anatomy("tiny", 16, 2, 2, (1,), window=3, patch=8, image_size=32, embedding=16, decoder_heads=2, decoder_mlp=24)
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("single")
+    torch.manual_seed(0)
+    save_sam(Sam(TINY), folder / "tiny")
+    write(family("drive"), folder / "data", seed=0, counts={"train": 4, "val": 3, "test": 2}, size=(32, 32))
+    steps = {"steps": 4, "size": 32, "batch": 2, "workers": 0, "validations": 2, "log_every": 1}
+    train(
+        folder / "data",
+        method="e2sam",
+        out=folder / "run",
+        teacher=str(folder / "tiny"),
+        settings={"log_picks": True},
+        quiet=True,
+        **steps,
+    )
+    return folder / "run"
+
+
+def test_a_run_is_reported_without_touching_the_test_split(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    splits = []
+    original = EvaluationStream.__init__
+
+    def watch(self, dataset, split, **options):  # type: ignore[no-untyped-def]
+        splits.append(split)
+        original(self, dataset, split, **options)
+
+    monkeypatch.setattr(EvaluationStream, "__init__", watch)
+    page = read(write_run_report(run_folder))
+    assert splits == ["val"]
+    text = "".join(page.text)
+    for heading in ("How it learnt", "Classes", "Pictures", "Which bands inheritance looked at", "All settings"):
+        assert heading in text
+    assert "mIoU on 3 images of the validation split" in text
+    names = {path.stem for path in (run_folder / "plots").iterdir()}
+    assert {"inherit-loss", "finetune-loss", "finetune-val_miou", "picks"} <= names
+
+
+def test_shares_of_picks_are_running_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr("sensam.evaluate.compare.gather.draw_shares", lambda *values: drawn.append(values))
+    monkeypatch.setattr("sensam.evaluate.compare.gather.save", lambda *_: "<svg></svg>")
+    (tmp_path / "log.csv").write_text("step,picked a,picked b\n1,1.0,0.0\n3,0.25,0.75\n")
+    assert draw_picks(tmp_path / "log.csv", tmp_path, "run")
+    shares, steps, bands = drawn[0]
+    assert (steps, bands) == ([1, 3], ["a", "b"])
+    assert shares.tolist() == [[1.0, 0.0], [0.5, 0.5]]
+    assert draw_picks(tmp_path / "absent.csv", tmp_path, "run") == ""
+
+
+def test_mixing_is_one_where_domains_do_not_matter() -> None:
+    random = np.random.default_rng(0)
+    domains = tuple("ab"[number % 2] for number in range(400))
+    features = random.normal(0, 1, (400, 6)).astype(np.float32)
+    assert mixing(features, domains) == pytest.approx(1, abs=0.08)
+    apart = features + 30 * np.array([[domain == "a"] for domain in domains])
+    assert mixing(apart.astype(np.float32), domains) == 0
+
+
+def test_no_run_no_report(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no finished run"):
+        write_run_report(tmp_path)
