@@ -77,6 +77,7 @@ class Distillation:
     def _ask(self, windows_BVChw: Tensor) -> tuple[Tensor, Levels]:
         """What the assistant says of each window, and its features where the student is to have them too."""
         shape, windows = windows_BVChw.shape[:2], windows_BVChw.flatten(0, 1)
+        self.assistant.eval()
         if self.projectors is None:
             return self.assistant(windows).unflatten(0, shape), ()
         logits, levels = self.assistant.analyse(windows)
@@ -97,13 +98,10 @@ class Distillation:
 
     def ensemble(self, seen: Seen, row: int, identity: str | None) -> Ensemble:
         """The ensemble of one panorama, in its frame."""
-        is_learning = self.assistant.training
-        self.assistant.eval()  # where it learns at the same time, its batch norms must still answer for one window
-        found = self.knowledge.ensemble(
+        self.assistant.eval()
+        return self.knowledge.ensemble(
             seen.image_BCHW[row], seen.valid_BHW[row], seen.plan, seen.frames[row].key, self.assistant, identity
         )
-        self.assistant.train(is_learning)
-        return found
 
     def _relit(self, batch: Batch, moment: Moment) -> Tensor:
         """The student's image under another light and noise; teachers see it as it is."""

@@ -37,7 +37,9 @@ from sensam.nn.segformer import SMALLEST_SIDE, build_segformer, start_from
 from sensam.types import Batch
 
 WHOLE = 1 << 15  # a training window larger than any panorama: the whole of it
-HEAD_RATE = 10.0
+FRESH_RATE, PRETRAINED_RATE = 5e-4, 6e-5  # of networks that begin at random, and of those that were trained before
+RECTIFY_RATE = 1e-5
+HEAD_FACTOR = 10.0  # for a fresh head on a pretrained encoder
 VIEW_DEG, VIEW_TILT = 70.0, float(np.radians(12))
 VIEW = 43  # purpose of random numbers
 
@@ -88,21 +90,23 @@ class GoodSam(Method):
     @property
     def stages(self) -> tuple[Stage, ...]:
         config = self.config
-        whole = {"size": WHOLE, "rate": 6e-5, "weight_decay": 0.01, "keep": "last"}
-        student = {"student.net.decode_head.*": HEAD_RATE, "student.*": 1.0}
+        is_fresh = config.student_start is None
+        rate = FRESH_RATE if is_fresh else PRETRAINED_RATE
+        whole = {"size": WHOLE, "rate": rate, "weight_decay": 0.01, "keep": "last"}
+        student = {"student.net.decode_head.*": 1.0 if is_fresh else HEAD_FACTOR, "student.*": 1.0}
         if config.distil.features:
-            student["projectors.*"] = HEAD_RATE
+            student["projectors.*"] = student["student.net.decode_head.*"]
         gone = tuple(name for name in ("source", "adapted", "teacher", "projectors") if hasattr(self, name))
         found = []
         if config.assistant == HERE:
-            rates = {"source.net.net.decode_head.*": HEAD_RATE, "source.*": 1.0}
-            found.append(Stage("assistant", self._learn_labels, rates, judged_by="loss", settings={"rate": 6e-5}))
+            settings = {"rate": FRESH_RATE, "weight_decay": 0.01}
+            found.append(Stage("assistant", self._learn_labels, {"source.*": 1.0}, judged_by="loss", settings=settings))
         if config.joint:
-            rates = {**student, "adapted.*": 0.2}
+            rates = {**student, "adapted.*": RECTIFY_RATE / rate}
             found.append(_label_free("adapt", self._adapt, rates, {**whole, "batch": 2}, gone, self._take_over))
             return tuple(found)
         if config.rectify.does_something:
-            settings = {**whole, "rate": 1e-5, "batch": 2, "epochs": 1}
+            settings = {**whole, "rate": RECTIFY_RATE, "batch": 2, "epochs": 1}
             found.append(_label_free("rectify", self._rectify, {"adapted.*": 1.0}, settings, (), self._take_over))
         found.append(_label_free("distil", self._distil, student, whole, gone, None))
         return tuple(found)

@@ -30,6 +30,8 @@ class Rectification:
     def losses(self, seen: Seen) -> dict[str, Tensor]:
         """What is minimised as "loss", and its parts."""
         settings, plan = self.settings, seen.plan
+        # Its batch norms have seen perspective images by the thousand; a few windows would only blur what they know.
+        self.adapted.eval()
         windows_BVChw = plan.cut(seen.image_BCHW)
         valid_BVhw = plan.cut(seen.valid_BHW[:, None])[:, :, 0]
         shape = windows_BVChw.shape[:2]
