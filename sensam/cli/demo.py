@@ -1,4 +1,4 @@
-"""`sensam demo`: see a SAM segment generated scenes, without any data or download."""
+"""`sensam demo`: the whole road in minutes, without any data or download."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,46 +6,44 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from sensam.evaluate.demonstration import Answer
-
-PICTURE = "demo.png"
+    from sensam.evaluate.walk import Walk
 
 
 def demo(
-    out: Annotated[Path, typer.Argument(help="Folder for the picture; made when absent.")],
+    out: Annotated[Path, typer.Argument(help="Folder for data, runs, maps and the picture; made when absent.")],
     teacher: Annotated[
-        str, typer.Option(help="The SAM to show: nano, b, l, h, a hub id, a folder, or a .pth file.")
+        str, typer.Option(help="The SAM to inherit from: nano, b, l, h, a hub id, a folder, or a .pth file.")
     ] = "nano",
-    scenes: Annotated[int, typer.Option(min=1, max=12, help="How many scenes.")] = 4,
-    first: Annotated[int, typer.Option(min=0, help="Number of the first scene; another one shows others.")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="A minute's version: too short for an effect.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of scenes and training.")] = 0,
 ) -> None:
-    """Segment generated scenes by clicks, by boxes and without any prompt; writes OUT/demo.png.
+    """Generate 16-band scenes, inherit from SAM without labels, learn from six labels, map a scene; OUT/demo.png.
 
     Example: [bold]sensam demo demo/[/bold]
     """
-    from sensam.evaluate.demonstration import ask, demo_predictor, demo_scenes, draw_answers
-    from sensam.evaluate.figures import prepare_folder, save_figure
-    from sensam.sam.weights import load_sam
+    from sensam.evaluate.figures import prepare_folder
+    from sensam.evaluate.walk import Budget, walk
 
     prepare_folder(out)
-    predictor = demo_predictor(load_sam(teacher))
-    answers = [ask(predictor, scene) for scene in demo_scenes(scenes, first)]
-    save_figure(draw_answers(answers), out / PICTURE)
-    _print_table(answers, first)
-    typer.echo(f"wrote {out / PICTURE}")
+    small = {"unlabelled": 8, "labelled": 2, "val": 2, "test": 2, "size": 64, "scene": 128}
+    budget = Budget(seed=seed, **small, inherit_steps=4, learn_steps=4) if quick else Budget(seed=seed)
+    walked = walk(out, budget, teacher=teacher, say=typer.echo)
+    _print_table(walked)
+    for name, file in walked.files.items():
+        typer.echo(f"map by {name}: {file}")
+    typer.echo(f"wrote {walked.picture}")
 
 
-def _print_table(answers: "list[Answer]", first: int) -> None:
-    import numpy as np
+def _print_table(walked: "Walk") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("scene", "regions asked", "one-click IoU", "box IoU", "masks of everything", box=None, pad_edge=False)
-    for number, answer in enumerate(answers, first):
-        means = (f"{values.mean():.2f}" for values in (answer.click_iou_N, answer.box_iou_N))
-        table.add_row(str(number), str(len(answer.clicks_N2)), *means, str(len(answer.everything)))
-    click, box = (
-        np.concatenate([getattr(answer, name) for answer in answers]).mean() for name in ("click_iou_N", "box_iou_N")
-    )
-    table.add_row("all", str(sum(len(answer.clicks_N2) for answer in answers)), f"{click:.2f}", f"{box:.2f}")
+    from sensam.evaluate.walk import NAMES
+
+    classes = next(iter(walked.scores.values())).classes
+    table = Table("", "mIoU", "accuracy", *(f"IoU {name}" for name in classes), box=None, pad_edge=False)
+    for name, score in walked.scores.items():
+        found = score.confusion
+        values = [found.miou, found.allacc, *found.iou_K]
+        table.add_row(NAMES[name], *(f"{value:.3f}" for value in values))
     Console(highlight=False).print(table)

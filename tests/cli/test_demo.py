@@ -1,20 +1,19 @@
-"""The demonstration writes a whole picture or says in one line why it cannot."""
+"""The demonstration walks the whole road, again over its own folder, and never over anybody else's."""
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
+import rasterio
 from PIL import Image
 
 from sensam.cli.app import main
-from sensam.evaluate import demonstration
-from sensam.sam.model import build_sam
-from sensam.sam.weights import save_sam
+from sensam.errors import InputError
+from sensam.evaluate.walk import Budget, walk
 
 Run = Callable[..., int]
+TINY = Budget(unlabelled=2, labelled=1, val=1, test=1, size=32, scene=64, inherit_steps=1, learn_steps=1, batch=1)
 
 
 @pytest.fixture
@@ -30,27 +29,26 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     return call
 
 
-@pytest.fixture
-def untaught(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    save_sam(build_sam("nano"), tmp_path / "untaught")
-    return tmp_path / "untaught"
+def test_the_walk_ends_with_scores_maps_and_a_picture(tmp_path: Path) -> None:
+    said: list[str] = []
+    for _ in range(2):  # the second time over what the first left
+        walked = walk(tmp_path, TINY, say=said.append)
+    assert [line[0] for line in said] == ["1", "2", "3", "4"] * 2
+    assert set(walked.scores) == set(walked.files) == {"scratch", "e2sam"}
+    for file in walked.files.values():
+        with rasterio.open(file) as made:
+            assert (made.width, made.height, made.crs.to_epsg()) == (64, 64, 32651)
+            assert made.colormap(1)
+    with Image.open(walked.picture) as picture:
+        assert picture.width > 3 * picture.height
 
 
-def test_a_picture_and_a_table(
-    run: Run, untaught: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(demonstration, "EVERYTHING", replace(demonstration.EVERYTHING, points_per_side=4))
-    out = tmp_path / "new" / "folder"
-    assert run("demo", out, "--teacher", untaught, "--scenes", 1, "--first", 3) == 0
-    printed = capsys.readouterr().out
-    assert [path.name for path in out.iterdir()] == ["demo.png"]
-    assert str(out / "demo.png") in printed.replace("\n", "")
-    table = {line.split()[0]: line.split()[1:] for line in printed.splitlines() if line.strip()}
-    assert len(table["3"]) == 4
-    assert table["all"] == table["3"][:3]
-    with Image.open(out / "demo.png") as picture:
-        assert picture.width > 4 * picture.height > 1000
+def test_nobody_elses_folder_is_cleared(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mine.txt").write_text("keep")
+    with pytest.raises(InputError, match="not from a demonstration"):
+        walk(tmp_path, TINY)
+    assert (tmp_path / "runs" / "mine.txt").read_text() == "keep"
 
 
 def test_a_file_in_the_way(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,14 +56,3 @@ def test_a_file_in_the_way(run: Run, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert run("demo", tmp_path / "taken") == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: Cannot write to {tmp_path / 'taken'}: ")
-    assert error.count("\n") == 1
-    assert (tmp_path / "taken").read_text() == "mine"
-
-
-def test_a_teacher_nobody_knows(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("demo", tmp_path, "--teacher", tmp_path / "absent.pth") == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert error.count("\n") == 1
-    assert "absent.pth" in error
-    assert not list(tmp_path.iterdir())
