@@ -28,9 +28,8 @@ class Wanted:
 
     @property
     def extent(self) -> Box:
-        """What must be seen at least."""
-        points = self.inside + self.outside
-        corners = points if self.box is None else (*points, self.box[:2], self.box[2:])
+        """What must be seen at least; clicks outside may lie far away."""
+        corners = self.inside if self.box is None else (*self.inside, self.box[:2], self.box[2:])
         xs, ys = zip(*corners, strict=True)
         return min(xs), min(ys), max(xs), max(ys)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from sensam.data.raster import RasterInfo, Window
 from sensam.data.readers import open_raster
 from sensam.errors import InputError, SettingsError
-from sensam.infer.click_places import Wanted
+from sensam.infer.click_places import Point, Wanted
 from sensam.infer.locate import Located, is_remote
 from sensam.infer.scene import Scene
 from sensam.nn.shelf import Shelf
@@ -108,8 +108,9 @@ class SceneClicks:
         def placed(xy: object) -> Tensor:
             return embedded.frame.place(torch.tensor(xy, dtype=torch.float32, device=device).reshape(1, -1, 2) - first)
 
-        points = wanted.inside + wanted.outside
-        labels = torch.tensor([[1] * len(wanted.inside) + [0] * len(wanted.outside)], device=device)
+        outside = tuple(point for point in wanted.outside if _lies_in(point, window))
+        points = wanted.inside + outside
+        labels = torch.tensor([[1] * len(wanted.inside) + [0] * len(outside)], device=device)
         prompts = Prompts(
             placed(points) if points else None,
             labels if points else None,
@@ -168,7 +169,7 @@ def _as_photograph(
 def identify(sam: Sam, source: Located, sensor: Sensor) -> str | None:
     """What an embedding depends on besides its window; None for files that may change unseen."""
     paths = [source] if isinstance(source, str) else list(source.values())
-    if any(is_remote(path) for path in paths):
+    if any(is_remote(path) or not Path(path).is_file() for path in paths):
         return None
     digest = hashlib.blake2b(digest_size=16)
     for name, weight in sorted(sam.vision_encoder.state_dict().items()):
@@ -176,6 +177,11 @@ def identify(sam: Sam, source: Located, sensor: Sensor) -> str | None:
         digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     states = [(path, Path(path).stat().st_size, Path(path).stat().st_mtime_ns) for path in paths]
     return f"{paths[0]}|{digest.hexdigest()}|{json.dumps(sensor.to_dict(), sort_keys=True)}|{states}"
+
+
+def _lies_in(point: Point, window: Window) -> bool:
+    row, column, rows, columns = window
+    return column <= point[0] < column + columns and row <= point[1] < row + rows
 
 
 def _is_cut(mask_HW: NDArray[np.bool_], window: Window, size: tuple[int, int]) -> bool:

@@ -11,11 +11,11 @@ Of the paper itself only the abstract was at hand, so no sections are cited; wha
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from sensam.data.clicks import By, Click, RegionRule, find_regions, sample_grid, training_clicks
@@ -61,6 +61,14 @@ class SimMatConfig(MethodConfig):
             except SettingsError as mistake:
                 raise ValueError(str(mistake)) from mistake
         return text
+
+    @model_validator(mode="after")
+    def _clicks_are_for_clicks(self) -> Self:
+        asked = ("regions", "smallest", "background", "clicks")
+        idle = [name for name in asked if getattr(self, name) != type(self).model_fields[name].default]
+        if self.head == "classwise" and idle:
+            raise ValueError(f"{', '.join(idle)} settle what a click means; the class-wise head takes none")
+        return self
 
 
 class SimMat(Method):
@@ -131,12 +139,13 @@ class SimMat(Method):
         encoder.patch_embed = Projected(encoder.patch_embed, projector)  # type: ignore[assignment]  # stands for it
         self.sam.anatomy = replace(self.sam.anatomy, bands=bands)
 
-    def _budget(self) -> dict[str, float]:
+    def _budget(self) -> dict[str, Any]:
         rate = 3e-5 if self.config.strategy == "full" else 3e-4
         if self.config.protocol == "strict":
             return {"rate": rate}
         # Unlike the paper: the rate falls smoothly, where theirs is halved every ten epochs.
-        return {"rate": rate, "weight_decay": 0.0, "epochs": 51, "batch": 4, "clip": 0.0, "warm_up": 0.0}
+        optimiser = {"rate": rate, "weight_decay": 0.0, "epochs": 51, "batch": 4, "clip": 0.0, "warm_up": 0.0}
+        return optimiser | {"size": self.task.sam.anatomy.image_size, "fit": "stretch", "augment": {}}
 
     def _class_loss(self, batch: Batch, _: Moment) -> Losses:
         if batch.label_BHW is None:

@@ -140,6 +140,15 @@ def test_near_clicks_share_what_was_seen_also_through_the_disk(tmp_path: Path) -
     assert other.looks == 1  # another scene, or another model
 
 
+def test_clicks_outside_count_where_they_are_seen() -> None:
+    clicks = clicks_on(Sam(TINY))
+    near, far = Wanted(inside=((250, 150),), outside=((260, 150),)), Wanted(inside=((250, 150),), outside=((9, 9),))
+    alone = clicks.ask(Wanted(inside=((250, 150),)))
+    assert clicks.ask(near).score != alone.score
+    assert clicks.ask(far).window == alone.window
+    assert clicks.ask(far).score == alone.score
+
+
 def test_a_window_without_data() -> None:
     def nothing(window: Window) -> tuple[Tensor, NDArray[np.bool_]]:
         image, valid = pixels(window)

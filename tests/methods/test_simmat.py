@@ -256,6 +256,8 @@ def test_paper_and_strict_protocols() -> None:
         make(protocol="paper", regions="connected")
     with pytest.raises(ValueError, match="Did you mean 'mat_conv'"):
         make(projector="matconv")
+    with pytest.raises(ValueError, match="clicks settle what a click means"):
+        make(head="classwise", clicks=3)
 
 
 def test_merged_answers_the_same() -> None:
