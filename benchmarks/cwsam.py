@@ -255,6 +255,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--rates", nargs="+", type=float, default=[3e-4, 1e-3])
     parser.add_argument("--size", type=int, default=512, help="of a ViT-B step, in pixels")
+    parser.add_argument("--threads", type=int, default=physical_cores())
     parser.add_argument("--busy", action="store_true", help="count processor time, where others share the machine")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
@@ -266,7 +267,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse()
-    torch.set_num_threads(physical_cores())
+    torch.set_num_threads(arguments.threads)
     quick, clock = arguments.quick, time.process_time if arguments.busy else time.perf_counter
     budget = Budget(arguments.steps, 4, 96, tuple(arguments.rates), tuple(range(arguments.seeds)))
     if quick:

@@ -26,6 +26,7 @@ from sensam.nn.frequency_prompts import FrequencyPrompts
 from sensam.nn.lowpass import Frequencies, FrequencyFilter
 from sensam.nn.sharing import share_frozen
 from sensam.sam.anatomy import Anatomy
+from sensam.sam.encoder import ImageEncoder
 from sensam.sam.framing import PHOTO_MEAN, PHOTO_STD
 from sensam.sam.linear import Linear
 from sensam.sam.model import Sam
@@ -189,6 +190,11 @@ def _decoder(sam: Sam, classes: int, config: CwsamConfig) -> ClasswiseDecoder:
 
 
 def _check(task: Task, config: CwsamConfig) -> None:
+    if not isinstance(task.sam.vision_encoder, ImageEncoder):
+        raise SettingsError(
+            f"CWSAM adapts the blocks of SAM's encoder; this SAM has a {type(task.sam.vision_encoder).__name__}. "
+            "Give the folder of an inherited student as teacher, or a SAM that wears nothing."
+        )
     weights = config.class_weights
     if weights is not None and len(weights) != len(task.classes):
         raise SettingsError(f"class_weights holds {len(weights)} numbers, there are {len(task.classes)} classes.")

@@ -14,6 +14,7 @@ from sensam.errors import SettingsError
 from sensam.methods import find_method
 from sensam.methods.base import Task
 from sensam.methods.cwsam import Cwsam, CwsamConfig
+from sensam.nn.adapted_encoder import EncoderTuning, wrap
 from sensam.nn.band_stems import AsPhotograph
 from sensam.nn.surgery import freeze_all_but
 from sensam.sam.anatomy import anatomy
@@ -255,6 +256,12 @@ class TestBands:
         }
         assert not torch.equal(method.encoder.host.neck.conv1.weight, before["vision_encoder.neck.conv1.weight"])
         assert torch.equal(task.sam.vision_encoder.neck.conv1.weight, before["vision_encoder.neck.conv1.weight"])
+
+    def test_a_sam_whose_encoder_is_none_of_sams_is_refused(self, make_task: MakeTask) -> None:
+        task = make_task(3)
+        wrap(task.sam, EncoderTuning())
+        with pytest.raises(SettingsError, match="has a AdaptedEncoder"):
+            Cwsam(task, CwsamConfig())
 
     def test_stems_that_make_no_sense(self, make_task: MakeTask) -> None:
         task = make_task(3)
