@@ -92,7 +92,7 @@ class GoodSam(Method):
         config = self.config
         is_fresh = config.student_start is None
         rate = FRESH_RATE if is_fresh else PRETRAINED_RATE
-        whole = {"size": WHOLE, "rate": rate, "weight_decay": 0.01, "keep": "last"}
+        whole: dict[str, Any] = {"size": WHOLE, "rate": rate, "weight_decay": 0.01, "keep": "last"}
         student = {"student.net.decode_head.*": 1.0 if is_fresh else HEAD_FACTOR, "student.*": 1.0}
         if config.distil.features:
             student["projectors.*"] = student["student.net.decode_head.*"]
@@ -119,8 +119,9 @@ class GoodSam(Method):
         return Ensemble(seen.frames[0].restore(found.prob_KHW), found.report, found.is_from_cache)
 
     def config_at_rest(self) -> GoodSamConfig:
-        """The student needs neither the assistant's files nor those it began from."""
-        return self.config.model_copy(update={"assistant": GONE, "student_start": None, "assistant_size": "b0"})
+        """The student needs neither the assistant, nor what was said about it, nor what it began from."""
+        assistant: dict[str, Any] = {"assistant": GONE, "assistant_size": "b0", "renamed": {}, "unanswered": ()}
+        return self.config.model_copy(update={**assistant, "student_start": None, "cache": None})
 
     def _take_over(self) -> None:
         """Rectification begins with the source's weights, which may have been learnt since this was built."""

@@ -45,7 +45,7 @@ def target(tmp_path: Path) -> Path:
 def test_from_pinhole_pictures_to_a_student_alone(source: Path, target: Path, tmp_path: Path) -> None:
     settings = {**SMALL, "cache": str(tmp_path / "cache")}
     train(source, method="goodsam", out=tmp_path / "a", stop_after="assistant", settings=settings, quiet=True, **QUICK)
-    settings["assistant"] = str(tmp_path / "a")
+    settings |= {"assistant": str(tmp_path / "a"), "renamed": {"road": "road"}}
     model = train(target, method="goodsam", out=tmp_path / "b", settings=settings, quiet=True, **QUICK)
     assert len(list((tmp_path / "cache" / "masks").rglob("*.npz"))) >= 1
     kept = {name.split(".")[0] for name in model.method.state_dict()}
