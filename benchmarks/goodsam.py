@@ -228,7 +228,7 @@ def cost(budget: Budget, bench: Bench, rounds: int) -> str:
             net(image)
         with torch.no_grad():
             seconds = interleave({size: lambda net=net: net(image)}, rounds)[size]
-        frames = f"{1 / max(seconds):.1f} - {1 / min(seconds):.1f}"
+        frames = f"{1 / max(seconds):.3g} - {1 / min(seconds):.3g}"
         parameters = sum(weight.numel() for weight in net.parameters())
         flops = counter.get_total_flops() / 1e9
         lines.append(f"| {size} | {parameters / 1e6:.2f} M | {flops:.2f} | {frames} |")
