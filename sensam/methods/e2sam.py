@@ -57,7 +57,7 @@ class E2SamConfig(SegmentingConfig):
     cache: Path | None = None  # folder in which the teacher's features are kept
     cache_gigabytes: float = Field(default=20.0, gt=0)
     log_picks: bool = False  # how often each band was in a triple
-    prompts: PromptBy = "average"  # what SAM's mask decoder reads: the RGB-like triple, several, or the own neck
+    prompts: PromptBy = "rgb"  # what SAM's mask decoder reads: the RGB-like triple, the mean of several, the own neck
 
     @model_validator(mode="before")
     @classmethod
