@@ -1,6 +1,7 @@
 """A split under clicks: by area, by image, and the curve of somebody who mends the largest error."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,9 +9,14 @@ import torch
 from torch import Tensor
 
 from sensam.data.clicks import RegionRule
+from sensam.data.dataset import open_dataset
 from sensam.data.sample import Sample
-from sensam.errors import InputError
-from sensam.evaluate.clicking import click_curve, evaluate_clicks
+from sensam.data.synthetic import family, write
+from sensam.errors import InputError, SettingsError
+from sensam.evaluate.clicking import click_curve, evaluate_clicks, score_clicks
+from sensam.methods.base import Task
+from sensam.run import build_method
+from sensam.run.model import as_model, describe_model
 from sensam.sam.model import Sam
 from sensam.types import Prompts
 from tests.sam.conftest import TINY, fill
@@ -108,3 +114,20 @@ def test_a_perfect_answer_stays_perfect(sam: Sam, monkeypatch: pytest.MonkeyPatc
 def test_a_split_without_regions_has_no_curve(sam: Sam) -> None:
     with pytest.raises(InputError, match="No image of this split has a region"):
         click_curve(sam, Few(np.zeros((64, 64), np.int64)), RULE)
+
+
+def test_every_score_of_a_model_by_its_name(sam: Sam, tmp_path: Path) -> None:
+    write(family("modality:thermal"), tmp_path, seed=0, counts={"train": 1, "test": 2}, size=(64, 64))
+    dataset = open_dataset(tmp_path / "dataset.yaml")
+    task = Task(dataset.sensor, dataset.classes, sam, size=64)
+    method = build_method("simmat", task, {"amount": 2, "regions": "connected"}).eval()
+    model = as_model(method, describe_model(method, "simmat", colours=dataset.colours, stages=()))
+    scores = score_clicks(model, dataset, split="test", curve=2)
+    assert scores["regions"] >= 4
+    assert scores["iou after 1 clicks"] == pytest.approx(scores["click_iou"])
+    assert {"iou after 2 clicks", "above 0.8 after 2", "click_iou_decoder", "click_iou_by_image"} <= scores.keys()
+    assert all(np.isfinite(value) for value in scores.values())
+    scratch = build_method("scratch", task)
+    maps = as_model(scratch, describe_model(scratch, "scratch", colours=dataset.colours, stages=()))
+    with pytest.raises(SettingsError, match="answers no clicks"):
+        score_clicks(maps, dataset)
