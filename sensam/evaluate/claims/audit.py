@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sensam.evaluate.claims.ledger import DELTA, Claim, Paper, Row
+from sensam.train import confusion
 
 ROUNDING = 0.0101  # of a difference of two numbers that were rounded to 0.01 each
 IDENTITY_SLACK = 0.02  # of the mIoU that two rounded scores imply, in points
@@ -26,10 +27,7 @@ class Finding:
 
 def implied_miou(csi: float, all_accuracy: float) -> float:
     """The mIoU of a two-class result, from IoU of its positive class and overall accuracy; all in points of 100."""
-    positive, error = csi / 100, 1 - all_accuracy / 100
-    union = error / (1 - positive)
-    background = (1 - union) / (1 - union + error)
-    return 50 * (positive + background)
+    return 100 * confusion.implied_miou(all_accuracy / 100, csi / 100)
 
 
 def rates(csi: float, all_accuracy: float, prevalence: float) -> tuple[float, float]:

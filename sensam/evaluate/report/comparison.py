@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sensam.evaluate.answer import headline, part_name, ranking_lines, recommend
 from sensam.evaluate.outcome import Outcome
-from sensam.evaluate.report.page import Page, code, facts, listing, paragraph, plot, side_by_side, write_text
+from sensam.evaluate.report.page import Page, code, facts, listing, paragraph, plot, side_by_side, slug, write_text
 from sensam.evaluate.report.plots import (
     Point,
     draw_class_bars,
@@ -242,8 +242,3 @@ def draw_pooled(outcome: Outcome, folder: Path) -> str:
         "Of the pixels of each true class (rows), how many of 100 were answered as what (columns), over all seeds."
     )
     return note + side_by_side(*drawn)
-
-
-def slug(name: str) -> str:
-    """A name as part of a file's."""
-    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sensam.evaluate.outcome import Outcome
 from sensam.evaluate.records import Evidence
-from sensam.evaluate.report.page import paragraph, plot, side_by_side
+from sensam.evaluate.report.page import paragraph, plot, side_by_side, slug
 from sensam.evaluate.report.plots import draw_domains, save
 
 NEIGHBOURS = 5
@@ -48,7 +48,9 @@ def draw_features(outcome: Outcome, folder: Path) -> str:
     for name, each in list(drawn.items())[:MOST_DRAWN]:
         assert each.features_NE is not None
         mixed = mixing(each.features_NE, each.domains)
-        svg = save(draw_domains(embed(each.features_NE), each.domains, name), folder / "plots" / f"features-{name}")
+        svg = save(
+            draw_domains(embed(each.features_NE), each.domains, name), folder / "plots" / f"features-{slug(name)}"
+        )
         blocks.append(plot(svg, f"Mixing {mixed:.2f}: 1 where domains do not matter, 0 where each keeps to itself."))
     note = paragraph(
         f"Mean embedding of each test image (seed {seed}), by t-SNE. Distances between far groups mean nothing; "
