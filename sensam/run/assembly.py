@@ -1,6 +1,7 @@
 """The parts of a run from their names: data with statistics, the SAM to start from, the method and its stages."""
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -58,7 +59,9 @@ def build_method(name: str, task: Task, settings: Mapping[str, Any] | MethodConf
             config = kind.Config.model_validate(dict(settings or {}))
         except ValidationError as error:
             raise explain(error, kind.Config, f"settings of {name}") from error
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # A head for no classes has nothing to draw: fine for stages without labels, and refused for others later.
+        warnings.filterwarnings("ignore", "Initializing zero-element tensors")
         torch.manual_seed(task.seed)
         return kind(task, config)
 

@@ -1,7 +1,6 @@
 """Train a method on a data set, stage by stage, into a run folder that can be stopped and resumed at any time."""
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -120,7 +119,6 @@ class _Course:
 
     def teach(self, is_going_on: bool) -> Model:
         """All stages that are left, and the model at the end."""
-        started = time.monotonic()
         progress, optimiser = self._taken_up() if is_going_on else (Progress(), None)
         keep = (progress.stage, progress.step) if is_going_on else None
         is_first = self.fabric.is_global_zero
@@ -128,7 +126,7 @@ class _Course:
         trackers = self._trackers(progress) if is_first else ()
         for number in range(progress.stage, len(self.stages)):
             if number > progress.stage:
-                progress = Progress(stage=number, results=progress.results)
+                progress = Progress(stage=number, results=progress.results, seconds=progress.seconds)
                 optimiser = None
             discard(self.method, self._names(number))
             if not progress.is_done:
@@ -136,7 +134,7 @@ class _Course:
         for tracker in trackers:
             tracker.close()
         discard(self.method, spent(self.method, self._names(len(self.stages))))
-        return self._close(progress, time.monotonic() - started)
+        return self._close(progress)
 
     def _taken_up(self) -> tuple[Progress, Mapping[str, Any]]:
         """The method as the last checkpoint has it."""
@@ -206,7 +204,7 @@ class _Course:
         }
         return judges[stage.judged_by]
 
-    def _close(self, progress: Progress, seconds: float) -> Model:
+    def _close(self, progress: Progress) -> Model:
         """Write the model folder and metrics.json."""
         names = self._names(len(self.stages))
         config = describe_model(self.method, self.settings.method, colours=self.dataset.colours, stages=names)
@@ -218,7 +216,7 @@ class _Course:
             save_model(self.folder / "model", self.method, trained, config, progress.results)
             metrics = {
                 "stages": progress.results,
-                "seconds": seconds,
+                "seconds": progress.seconds,
                 "trained_parameters": _count(self.method, trained),
             }
             _write_json(self.folder / "metrics.json", metrics)

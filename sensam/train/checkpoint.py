@@ -36,6 +36,7 @@ class Progress:
     stale: int = 0  # validations since the best one
     sums: dict[str, float] = field(default_factory=dict)  # of losses since the last row of the log
     results: dict[str, dict[str, float]] = field(default_factory=dict)  # of stages that are done
+    seconds: float = 0.0  # spent on all stages so far
     is_done: bool = False  # the stage, not the run
 
 

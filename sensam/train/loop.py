@@ -2,6 +2,7 @@
 
 import math
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -93,6 +94,7 @@ class StageRun:
         self.total = settings.steps or (settings.epochs or 1) * self.epoch_steps
         self.schedule = Schedule(self.total, settings.rate, settings.least_rate, settings.warm_up)
         self.validates_at = _evenly(self.total, settings.validations) if lesson.validation else frozenset()
+        self._started = time.monotonic() - progress.seconds
         self._sums: dict[str, Tensor] = {
             name: torch.tensor(value, dtype=torch.float64, device=fabric.device)
             for name, value in progress.sums.items()
@@ -117,6 +119,7 @@ class StageRun:
         scores = self._finish()
         progress.results[self.lesson.stage.name] = scores
         progress.is_done = True
+        progress.seconds = time.monotonic() - self._started
         self._save()
         return scores
 
@@ -281,6 +284,7 @@ class StageRun:
     def _save(self) -> None:
         if not self.desk.fabric.is_global_zero:
             return
+        self.progress.seconds = time.monotonic() - self._started
         self.progress.sums = {name: float(value) for name, value in self._sums.items()}
         if not all(map(math.isfinite, self.progress.sums.values())):
             return  # the next row of the log says so; the checkpoint before it stays

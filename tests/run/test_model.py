@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
 import sensam
@@ -169,6 +170,16 @@ def test_training_in_half_precision_ends_in_numbers(fog: Path, tmp_path: Path) -
     model = train(fog, method=TINY, out=tmp_path / "run", machine={"precision": "bf16"}, **QUICK)
     assert all(weight.dtype == torch.float32 for weight in model.method.parameters())
     assert all(weight.isfinite().all() for weight in model.method.state_dict().values())
+
+
+def test_labels_that_are_not_there_are_missed_before_anything_is_learnt(fog: Path, tmp_path: Path) -> None:
+    values = yaml.safe_load((fog / "dataset.yaml").read_text()) | {"root": str(fog)}
+    del values["masks"], values["classes"]
+    bare = tmp_path / "bare.yaml"
+    bare.write_text(yaml.safe_dump(values))
+    with pytest.raises(SettingsError, match=r"Stage finetune learns from labels.*stop_after"):
+        train(bare, method="scratch", out=tmp_path / "run", **QUICK)
+    assert train(bare, method=TINY, out=tmp_path / "run", stop_after="inherit", **QUICK).classes == ()
 
 
 def test_functions_stay_functions_beside_folders_of_their_names(trained: tuple[Path, Model]) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -29,10 +30,15 @@ def test_two_processes_learn_what_one_learns_on_the_joint_batch(tmp_path: Path) 
         folder.mkdir()
     teach(alone, world=1, batch=4)
     command = [sys.executable, "-m", "tests.train.together", str(together)]
-    done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with (tmp_path / "said").open("w") as said:
+        launched = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=said, start_new_session=True)
+        try:
+            code = launched.wait(timeout=240)
+        except subprocess.TimeoutExpired:
+            os.killpg(launched.pid, signal.SIGKILL)  # the second process as well
+            raise
+    assert code == 0, (tmp_path / "said").read_text()
     single = torch.load(alone / "weights-0.pt", weights_only=True)
     first, second = (torch.load(together / f"weights-{rank}.pt", weights_only=True) for rank in (0, 1))
     for name, weight in single.items():
