@@ -15,7 +15,8 @@ ROWS = (
     ("methods",),
     ("train", "infer"),
     ("run",),
-    ("evaluate", "export", "maps"),
+    ("maps",),
+    ("evaluate", "export"),
     ("web",),
     ("cli",),
 )

@@ -15,7 +15,7 @@ from sensam.data.layout import Colour
 from sensam.errors import InputError
 from sensam.infer.products import Product
 from sensam.infer.scene import GDAL_OPTIONS
-from sensam.infer.workplace import Workplace
+from sensam.infer.workplace import BYTE_ORDER, Workplace
 
 GDAL_TYPES = {"uint8": "Byte", "uint16": "UInt16"}
 CREATION = {"COMPRESS": "DEFLATE", "BLOCKSIZE": "512", "BIGTIFF": "IF_SAFER", "NUM_THREADS": "2"}
@@ -66,7 +66,7 @@ def _virtual(workplace: Workplace, product: Product, ground: Ground, tags: Mappi
             f'<VRTRasterBand dataType="{GDAL_TYPES[product.dtype]}" band="{number + 1}" subClass="VRTRawRasterBand">',
             f"<Description>{escape(name)}</Description><NoDataValue>{product.nodata}</NoDataValue>",
             *(_palette(ground, product) if product.name == "classes" else [f"<Scale>{product.scale!r}</Scale>"]),
-            f'<SourceFilename relativeToVRT="1">{product.name}.raw</SourceFilename><ByteOrder>LSB</ByteOrder>',
+            f'<SourceFilename relativeToVRT="1">{product.name}.raw</SourceFilename><ByteOrder>{BYTE_ORDER}</ByteOrder>',
             f"<ImageOffset>{number * height * width * item}</ImageOffset>",
             f"<PixelOffset>{item}</PixelOffset><LineOffset>{width * item}</LineOffset></VRTRasterBand>",
         ]

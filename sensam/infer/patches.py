@@ -11,7 +11,7 @@ from scipy.ndimage import label
 
 from sensam.infer.products import Product
 from sensam.infer.tiles import Span
-from sensam.infer.workplace import Workplace
+from sensam.infer.workplace import BYTE_ORDER, Workplace
 
 ROWS_AT_ONCE = 512
 NUMBERS = "patches.raw"  # int32, 0 where there is no data
@@ -31,7 +31,7 @@ class Patches:
         height, width = self.size
         band = (
             '<VRTRasterBand dataType="Int32" band="1" subClass="VRTRawRasterBand">'
-            f'<SourceFilename relativeToVRT="1">{NUMBERS}</SourceFilename><ByteOrder>LSB</ByteOrder>'
+            f'<SourceFilename relativeToVRT="1">{NUMBERS}</SourceFilename><ByteOrder>{BYTE_ORDER}</ByteOrder>'
             f"<ImageOffset>0</ImageOffset><PixelOffset>4</PixelOffset><LineOffset>{width * 4}</LineOffset>"
             "</VRTRasterBand>"
         )

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
@@ -78,8 +79,7 @@ class Scene:
 
     def part(self, area: Window) -> "Scene":
         """The same scene, of which only this window of the whole is mapped."""
-        other = object.__new__(Scene)
-        other.__dict__.update(self.__dict__)
+        other = copy(self)
         other.area = area
         _refuse_outside(area, self.info)
         return other

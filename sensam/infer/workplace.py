@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from sensam.infer.tiles import Span
 
 PLAN = "plan.json"
 SUFFIX = ".partial"
+BYTE_ORDER = "LSB" if sys.byteorder == "little" else "MSB"  # of the raw planes, as GDAL calls it
 
 
 class Workplace:
