@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensam.config import MachineSettings
+from sensam.errors import InputError
 from sensam.evaluate.claims.identities import settle_identity
 from sensam.evaluate.claims.ledger import Claim, Contrast, Paper
 from sensam.evaluate.claims.studies import Scale, check_given, find_data, load_studies, make_plan, needed
@@ -56,7 +57,11 @@ def reproduce(
         say(f"study {name}: {', '.join(plan.entries)}")
         plan = prepare(plan, out)
         work(open_bench(plan, out, machine, Display(None)), say)
-        outcome = gather(plan, out)
+        try:
+            outcome = gather(plan, out)
+        except InputError as mistake:
+            say(str(mistake))
+            continue
         report(plan, out, outcome)
         homes = {domain for entry in plan.entries.values() for domain in entry.domains or ()}
         found[name] = StudyOutcome(outcome, homes.pop() if homes else None)
@@ -67,19 +72,23 @@ def verdict_on(claim: Claim, found: Mapping[str, StudyOutcome]) -> Verdict:
     """What the finished comparisons say about a claim."""
     if claim.kind == "identity":
         return settle_identity(claim)
-    pairs = [(contrast, measure_contrast(contrast, found[contrast.study])) for contrast in claim.scaled]
+    pairs = [(contrast, _measure(contrast, found)) for contrast in claim.scaled]
     measured = [Measured(_title(contrast), difference, _unit(contrast)) for contrast, difference in pairs if difference]
     if claim.kind == "larger gain" and len(measured) == 2:
         gain = _gain_of_gains(claim.scaled, found)
         measured.append(Measured("the first gain - the second", gain))
     if claim.provided is not None:
-        learnt = measure_contrast(claim.provided, found[claim.provided.study])
+        learnt = _measure(claim.provided, found)
         if learnt is None or not (learnt.is_real and learnt.value > 0):
             why = (
                 f"{claim.provided.left} is within noise of {claim.provided.right}: nothing was learnt that could differ"
             )
             return Verdict(claim.id, "undecided", why, tuple(measured))
     return judge(claim, measured)
+
+
+def _measure(contrast: Contrast, found: Mapping[str, StudyOutcome]) -> Difference | None:
+    return measure_contrast(contrast, found[contrast.study]) if contrast.study in found else None
 
 
 def measure_contrast(contrast: Contrast, study: StudyOutcome) -> Difference | None:

@@ -81,6 +81,12 @@ def test_parity_without_learning_is_undecided() -> None:
     assert (unlearnt.word, "nothing was learnt" in unlearnt.why) == ("undecided", True)
 
 
+def test_a_study_of_which_nothing_finished_is_not_measured() -> None:
+    words = {verdict_on(claim, {}).word for paper in load_papers() for claim in paper.claims if not claim.identity}
+    assert words <= {"not measured", "undecided"}
+    assert verdict_on(load_paper("e2sam").claim("A1"), {}).word == "not measured"
+
+
 def test_costs_are_counted() -> None:
     claims = load_paper("cwsam").claims
     found = {"sar": study({"unet": 0.5, "cwsam": 0.6})}  # the second entry of a made-up comparison trains fewer

@@ -94,8 +94,9 @@ def find_data(name: str, given: Mapping[str, str], folder: Path, scale: Scale) -
     target = folder / "scenes" / name
     if not (target / "dataset.yaml").is_file():
         counts = {split: scale.scenes or count for split, count in spec.counts.items()}
-        rows = spec.size if scale.size is None else max(scale.size, 32)
-        size = (rows, 2 * rows) if spec.family == "panorama" else (rows, rows)
+        side = spec.size if scale.size is None else max(scale.size, 32)
+        # Panoramas are looked at whole: a window is as wide as they are.
+        size = (side // 2, side) if spec.family == "panorama" else (side, side)
         write(family(spec.family), target, seed=SEED, counts=counts, size=size)
     return str(target)
 
