@@ -270,7 +270,8 @@ def parse() -> argparse.Namespace:
 def budget_of(arguments: argparse.Namespace) -> Budget:
     if arguments.quick:
         return Budget(2, 2, (2, 2, 1), (48, 128), batch=1, assistant="b0")
-    return Budget(2 * arguments.steps, arguments.steps, (200, 120, 40), (128, 256))
+    # A belt as flat as DensePASS, so that windows are nearly square and 70 degrees wide, as its are.
+    return Budget(2 * arguments.steps, arguments.steps, (200, 120, 40), (96, 448))
 
 
 def main() -> None:
