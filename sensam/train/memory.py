@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,6 +41,7 @@ def explaining_memory(module: Any, lesson: "Lesson", batch: Batch, moment: Momen
         if not is_out_of_memory(error):
             raise
         failed = error
+        clear_frames(error.__traceback__)  # they hold what filled the memory, and trying would start from there
     else:
         return
     raise SettingsError(_advise(module, lesson, batch, moment)) from failed
