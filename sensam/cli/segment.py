@@ -1,13 +1,15 @@
 """`sensam segment`: objects of a scene by clicks and boxes, from a trained model or from SAM itself."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 if TYPE_CHECKING:
     from sensam.infer.locate import Located
-    from sensam.infer.scene_clicks import SceneClicks
+    from sensam.infer.scene_clicks import Read, SceneClicks
+    from sensam.sam.model import Sam
+    from sensam.sensors import Sensor
 
 CACHE = Path("~/.cache/sensam/embeddings")
 CACHE_GIGABYTES = 2.0
@@ -73,50 +75,66 @@ def _open(
 ) -> "tuple[Located, SceneClicks]":
     """The scene's files, and who answers clicks on them."""
     from sensam.data.readers import describe
+    from sensam.infer.scene_clicks import SceneClicks, identify
+    from sensam.nn.shelf import Shelf
+
+    seen = (_by_trained if _is_trained(model) else _by_sam)(model, scene, sensor, bands, device)
+    info = describe(seen.source)
+    name = None if cache is None else identify(seen.sam, seen.source, seen.sensor)
+    shelf = None if cache is None or name is None else Shelf(cache, CACHE_GIGABYTES)
+    extent = (info.height, info.width)
+    side, name = size or seen.side, name or info.name
+    clicks = SceneClicks(seen.sam, seen.read, extent, side=side, is_sure=seen.is_sure, shelf=shelf, name=name)
+    return seen.source, clicks
+
+
+class _Seen(NamedTuple):
+    """A scene as one model sees it."""
+
+    source: "Located"
+    sam: "Sam"
+    sensor: "Sensor"
+    read: "Read"
+    side: int  # pixels that it sees at once
+    is_sure: bool  # one mask for a click, not three to choose from
+
+
+def _by_trained(model: str, scene: str, sensor: str | None, bands: tuple[str, ...] | None, device: str) -> _Seen:
     from sensam.errors import SettingsError
     from sensam.infer.locate import locate
     from sensam.infer.scene import Scene
-    from sensam.infer.scene_clicks import SceneClicks, identify, photograph_reader, trained_reader
-    from sensam.nn.shelf import Shelf
+    from sensam.infer.scene_clicks import trained_reader
+    from sensam.run import load
+
+    trained = load(model, device=device)
+    sam, own = trained.method.promptable(), trained.sensor
+    if sam is None:
+        raise SettingsError(f"{model} makes class maps and answers no clicks: use sensam predict.")
+    if sensor is not None:
+        raise SettingsError(f"{model} knows its sensor ({own.name}): leave --sensor out.")
+    source = locate(scene, own)
+    read = trained_reader(Scene(source, own, bands=bands))
+    is_sure = trained.method.stages[-1].judged_by == "clicks"
+    return _Seen(source, sam, own, read, trained.method.task.size, is_sure)
+
+
+def _by_sam(model: str, scene: str, sensor: str | None, bands: tuple[str, ...] | None, device: str) -> _Seen:
+    from sensam.data.readers import describe
+    from sensam.errors import SettingsError
+    from sensam.infer.locate import locate
+    from sensam.infer.scene_clicks import photograph_reader
     from sensam.sam.weights import load_sam
     from sensam.sensors import load_sensor
 
-    is_trained = _is_trained(model)
-    if is_trained:
-        from sensam.run import load
-
-        trained = load(model, device=device)
-        sam, eyes = trained.method.promptable(), trained.sensor
-        if sam is None:
-            raise SettingsError(f"{model} makes class maps and answers no clicks: use sensam predict.")
-        if sensor is not None:
-            raise SettingsError(f"{model} knows its sensor ({eyes.name}): leave --sensor out.")
-        source = locate(scene, eyes)
-        info, read = describe(source), trained_reader(Scene(source, eyes, bands=bands))
-        side, is_sure = trained.method.task.size, trained.method.stages[-1].judged_by == "clicks"
-    else:
-        sam, eyes = load_sam(model).to(device), load_sensor(sensor or "rgb")
-        source = locate(scene, eyes)
-        info = describe(source)
-        if sensor is None and (len(info.bands) not in (3, 4) or set(info.dtypes) != {"uint8"}):
-            raise SettingsError(
-                f"{info.name} is no 8-bit photograph. Say with --sensor what took it (sensam sensors lists them), "
-                "so that SAM sees its RGB-like bands."
-            )
-        read = photograph_reader(source, eyes, info, bands)
-        side, is_sure = sam.anatomy.image_size, False
-    name = None if cache is None else identify(sam, source, eyes)
-    shelf = None if cache is None or name is None else Shelf(cache, CACHE_GIGABYTES)
-    clicks = SceneClicks(
-        sam,
-        read,
-        (info.height, info.width),
-        side=size or side,
-        is_sure=is_sure,
-        shelf=shelf,
-        name=name or info.name,
-    )
-    return source, clicks
+    sam, shown = load_sam(model).to(device), load_sensor(sensor or "rgb")
+    source = locate(scene, shown)
+    info = describe(source)
+    if sensor is None and (len(info.bands) not in (3, 4) or set(info.dtypes) != {"uint8"}):
+        raise SettingsError(
+            f"{info.name} is no 8-bit photograph. Say with --sensor what took it (sensam sensors lists them), "
+            "so that SAM sees its RGB-like bands."
+        )
+    return _Seen(source, sam, shown, photograph_reader(source, shown, info, bands), sam.anatomy.image_size, False)
 
 
 def _is_trained(model: str) -> bool:
