@@ -4,7 +4,7 @@ import csv
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -25,7 +25,7 @@ Report = Callable[[dict[str, float]], None]
 class Recipe:
     """All that decides the weights. The rate warms up, stays, falls slowly, and lands at zero."""
 
-    steps: int = 8500
+    steps: int = 8000
     middle: int = 2000  # from this step on pictures are larger than the small ones at the start
     late: int = 4300  # and from this one on larger again
     batch: int = 16  # images of 128 x 128 a step, or as many pixels at another size
@@ -87,8 +87,8 @@ def _lessons(recipe: Recipe, start: int) -> Iterator[Lesson]:
 
 
 def _to(lesson: Lesson, device: torch.device) -> Lesson:
-    parts = {field.name: getattr(lesson, field.name) for field in fields(lesson)}
-    return replace(lesson, **{name: part.to(device) for name, part in parts.items() if isinstance(part, Tensor)})
+    parts = (getattr(lesson, field.name) for field in fields(lesson))
+    return Lesson(*(part.to(device) if isinstance(part, Tensor) else part for part in parts))
 
 
 @torch.no_grad()
