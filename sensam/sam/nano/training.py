@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -87,8 +88,8 @@ def _lessons(recipe: Recipe, start: int) -> Iterator[Lesson]:
 
 
 def _to(lesson: Lesson, device: torch.device) -> Lesson:
-    parts = (getattr(lesson, field.name) for field in fields(lesson))
-    return Lesson(*(part.to(device) if isinstance(part, Tensor) else part for part in parts))
+    parts: dict[str, Any] = {field.name: getattr(lesson, field.name) for field in fields(lesson)}
+    return Lesson(**{name: part.to(device) if isinstance(part, Tensor) else part for name, part in parts.items()})
 
 
 @torch.no_grad()
