@@ -89,7 +89,8 @@ def _lessons(recipe: Recipe, start: int) -> Iterator[Lesson]:
 
 def _to(lesson: Lesson, device: torch.device) -> Lesson:
     parts: dict[str, Any] = {field.name: getattr(lesson, field.name) for field in fields(lesson)}
-    return Lesson(**{name: part.to(device) if isinstance(part, Tensor) else part for name, part in parts.items()})
+    parts |= {name: part.to(device) for name, part in parts.items() if isinstance(part, Tensor)}
+    return Lesson(**parts)
 
 
 @torch.no_grad()
