@@ -4,7 +4,7 @@ PY := .venv/bin/python
 TEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto
 OUT ?= demo
 
-.PHONY: help setup demo test fast fix check minimum bench docs clean
+.PHONY: help setup demo test fast fix check minimum bench evidence docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -33,9 +33,19 @@ check: setup  ## format, lint and types, changing nothing
 minimum: setup  ## the fast tests on the oldest versions that pyproject.toml allows (Python 3.11, x86)
 	scripts/test_minimum
 
-bench: setup  ## every benchmark; prints ratios and writes benchmarks/results/ (quiet machine, about an hour on 2 cores)
+bench: setup  ## benchmarks of speed and memory; prints ratios, writes benchmarks/results/ (quiet machine, two hours on 2 cores)
 	$(PY) benchmarks/encoder.py --output benchmarks/results/encoder
 	$(PY) benchmarks/data.py --output benchmarks/results/data
+	$(PY) benchmarks/distill.py --output benchmarks/results/distill
+	$(PY) benchmarks/mmd.py --output benchmarks/results/mmd
+	$(PY) benchmarks/scene.py --output benchmarks/results/scene.md
+	$(PY) benchmarks/archive.py --output benchmarks/results/archive.md
+
+evidence: setup  ## methods against their rivals over seeds, on generated and shared data (hours; goes on when started again)
+	$(PY) benchmarks/e2sam.py --output benchmarks/results/e2sam.md
+	$(PY) benchmarks/cwsam.py --output benchmarks/results/cwsam
+	$(PY) benchmarks/simmat.py --output benchmarks/results/simmat
+	$(PY) benchmarks/goodsam.py --output benchmarks/results/goodsam
 
 docs: setup  ## draw the pictures of the documentation again
 	$(PY) scripts/scene_pictures.py

@@ -52,7 +52,10 @@ def train(
 
     from rich.console import Console
 
+    from sensam.evaluate.report.single import write_run_report
     from sensam.run.training import run
     from sensam.train.display import Display
 
-    run(settings, resume=resume, display=Display(Console(highlight=False)))
+    console = Console(highlight=False)
+    run(settings, resume=resume, display=Display(console))
+    console.print(f"the report is {write_run_report(Path(settings.out))}", soft_wrap=True)

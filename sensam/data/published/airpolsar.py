@@ -23,7 +23,8 @@ CLASSES = (
 )
 NO_DATA = "#000000"
 
-# Amplitudes of this satellite lie around 38 dB, 98 of 100 between 24 and 52; brighter echoes stay distinct up to 60.
+# An estimate from five other tiles of this satellite: amplitudes around 38 dB, 98 of 100 between 24 and 52. Give your
+# own where the data set's numbers differ; echoes stay distinct up to 60.
 STRETCH = Stretch(measured="amplitude", shown="db", limits=(20.0, 60.0))
 CENTRE, SPREAD = 0.45, 0.15  # of amplitudes so stretched
 

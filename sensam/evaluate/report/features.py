@@ -1,6 +1,5 @@
 """Do features of different domains mix: a picture by t-SNE, and a number that needs no picture."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +41,6 @@ def draw_features(outcome: Outcome, folder: Path) -> str:
     drawn = {name: each for name, each in found.items() if each is not None and has_domains(each)}
     if not drawn:
         return ""
-    if find_spec("sklearn") is None:
-        return paragraph("The picture of features needs scikit-learn, which is not installed.", soft=True)
     blocks = []
     for name, each in list(drawn.items())[:MOST_DRAWN]:
         assert each.features_NE is not None
