@@ -10,8 +10,8 @@ ROOT = Path(__file__).parent.parent
 CURVE = ROOT / "benchmarks" / "results" / "nano_curve.csv"
 PICTURE = ROOT / "docs" / "pictures" / "nano-curve.png"
 LINES = {"click_iou": "one click, three answers", "box_iou": "box", "corrected_iou": "two clicks"}
-LARGE_FROM, FALL_FROM = 2000, 3510  # steps at which pictures become large and the rate begins to fall
-SMOOTH = 4  # rows of 50 steps in a running mean
+TURNS = {2000: "larger", 4300: "finer pictures", 6800: "landing"}  # steps at which lessons or the rate change
+SMOOTH = 3  # rows of 100 steps in a running mean
 
 
 def running_mean(values: list[float]) -> list[float]:
@@ -41,7 +41,7 @@ def main() -> None:
         axes.set_ylim(bottom=0)
         axes.legend(frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
-        for step, text in ((LARGE_FROM, "larger pictures"), (FALL_FROM, "rate falls")):
+        for step, text in TURNS.items():
             axes.axvline(step, color="0.8", linewidth=1, zorder=0)
             axes.text(step + 40, 0.03, text, color="0.5", fontsize=8, transform=axes.get_xaxis_transform())
     figure.savefig(PICTURE, dpi=110)
