@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,16 @@ def outcome(out: Path) -> tuple[bytes, str, Any]:
 
 @pytest.mark.slow
 def test_killed_at_random_moments_it_ends_the_same(fog: Path, tmp_path: Path) -> None:
+    started = time.perf_counter()
     run(fog, tmp_path / "whole")
+    whole = time.perf_counter() - started  # so that a quick machine is interrupted as well
     dice = random.Random()  # another moment every time: the promise holds for all of them
     own = multiprocessing.get_context("fork")  # so that the child need not import everything again
     broken, interrupted = tmp_path / "broken", 0
     for _ in range(30):
         child = own.Process(target=run, args=(fog, broken), kwargs={"resume": True})
         child.start()
-        child.join(dice.uniform(0.05, 0.8) if interrupted < 8 else 100)
+        child.join(dice.uniform(0.05, 0.5) * whole if interrupted < 8 else 100)
         if child.exitcode is not None:
             break
         child.kill()  # SIGKILL
