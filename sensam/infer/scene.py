@@ -189,9 +189,12 @@ def _float_judge(band: Any, nodata: float | None, stated: Any) -> Judge:
     return lambda stored_HW: judge_floats(band, nodata, stated, stored_HW)
 
 
+_QUIET = threading.Lock()  # filters of warnings belong to the whole process: two threads that open would mix theirs up
+
+
 def open_quietly(path: str) -> Any:
     """A rasterio dataset; that it has no place on Earth is no news."""
-    with catch_warnings():
+    with _QUIET, catch_warnings():
         simplefilter("ignore", NotGeoreferencedWarning)
         return rasterio.open(path)
 
