@@ -1,9 +1,12 @@
 """`sensam train`: teach a method on a data set, stage by stage; a stopped run goes on where it was."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def train(
@@ -52,14 +55,23 @@ def train(
 
     from rich.console import Console
 
-    from sensam.errors import SensamError
-    from sensam.evaluate.report.single import write_run_report
     from sensam.run.training import run
     from sensam.train.display import Display
 
     console = Console(highlight=False)
     run(settings, resume=resume, display=Display(console))
+
+    from lightning_fabric.utilities.rank_zero import rank_zero_only
+
+    rank_zero_only(_report)(Path(settings.out), console)  # of many processes the first: all would write the same files
+
+
+def _report(folder: Path, console: "Console") -> None:
+    """The page about a finished run; imported only now, because training needs no plots."""
+    from sensam.errors import SensamError
+    from sensam.evaluate.report.single import write_run_report
+
     try:
-        console.print(f"the report is {write_run_report(Path(settings.out))}", soft_wrap=True)
+        console.print(f"the report is {write_run_report(folder)}", soft_wrap=True)
     except SensamError as reason:  # the model is trained and saved: what cannot be drawn must not look like a failure
         console.print(f"no report: {reason}", soft_wrap=True)
