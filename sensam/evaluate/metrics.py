@@ -2,7 +2,6 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +15,9 @@ from sensam.data.dataset import Dataset, open_dataset
 from sensam.data.loader import Loader
 from sensam.data.stream import EvaluationStream
 from sensam.errors import SettingsError
-from sensam.methods.base import Moment
 from sensam.run.assembly import fit_dataset
 from sensam.run.model import Model, load
-from sensam.train.clicking import ClickJudge
 from sensam.train.confusion import MIOU_MEANS, Confusion, Scoring, count, under
-from sensam.types import Batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,32 +108,6 @@ def evaluate(
                 matrices_NKK[order[key]] += matrix_KK.cpu().numpy()
     keys = tuple(order)
     return Evaluation(model.segmenter.name, dataset.name, split, scoring, model.classes, keys, matrices_NKK, left_out)
-
-
-def evaluate_clicks(
-    model: Model | str | Path,
-    data: Dataset | str | Path,
-    *,
-    split: str = "test",
-    batch: int = 4,
-    device: torch.device | str = "cpu",
-) -> Mapping[str, float]:
-    """How well one click finds each labelled region of a split, for a model that answers clicks."""
-    model, dataset = _opened(model, data, device)
-    judge = ClickJudge(dataset.ignore)
-    with torch.no_grad():
-        batches = _batches(model, dataset, split, batch, device)
-        parts = [judge.measure(model.method, each, moment) for each, moment in batches]
-    return dict(judge.report(torch.stack(parts).sum(0)))
-
-
-def _batches(
-    model: Model, dataset: Dataset, split: str, batch: int, device: torch.device | str
-) -> Iterator[tuple[Batch, Moment]]:
-    stream = EvaluationStream(dataset, split, size=model.segmenter.size)
-    loader = Loader(stream, batch_size=batch, device=device)
-    for places, each in zip(loader.places, loader, strict=True):
-        yield each, Moment(0, 0, 0, places)
 
 
 def _opened(model: Model | str | Path, data: Dataset | str | Path, device: torch.device | str) -> tuple[Model, Dataset]:
