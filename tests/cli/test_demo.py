@@ -1,32 +1,16 @@
 """The demonstration walks the whole road, again over its own folder, and never over anybody else's."""
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import rasterio
 from PIL import Image
 
-from sensam.cli.app import main
 from sensam.errors import InputError
 from sensam.evaluate.walk import Budget, walk
+from tests.cli.conftest import Run
 
-Run = Callable[..., int]
 TINY = Budget(unlabelled=2, labelled=1, val=1, test=1, size=32, scene=64, inherit_steps=1, learn_steps=1, batch=1)
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command line with these words; its exit code."""
-
-    def call(*words: object) -> int:
-        monkeypatch.setattr(sys, "argv", ["sensam", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return int(end.value.code or 0)
-
-    return call
 
 
 def test_the_walk_ends_with_scores_maps_and_a_picture(tmp_path: Path) -> None:

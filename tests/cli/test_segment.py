@@ -1,6 +1,5 @@
 """`sensam segment` and `sensam parts` from the command line, with a SAM and with a trained model."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,30 +10,16 @@ from pyogrio.raw import read
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 
-from sensam.cli.app import main
 from sensam.methods.base import Task
 from sensam.run.assembly import build_method
 from sensam.run.model import describe_model, save_model, trained_by
 from sensam.sam.model import Sam
 from sensam.sam.weights import load_sam, save_sam
 from sensam.sensors import Sensor
+from tests.cli.conftest import Run
 from tests.sam.conftest import TINY, fill
 
-Run = Callable[..., int]
 PLACE = {"crs": CRS.from_epsg(32633), "transform": Affine(10, 0, 500_000, 0, -10, 5_000_000)}
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command line with these words; its exit code."""
-
-    def call(*words: object) -> int:
-        monkeypatch.setattr(sys, "argv", ["sensam", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return int(end.value.code or 0)
-
-    return call
 
 
 @pytest.fixture

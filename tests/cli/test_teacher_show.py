@@ -1,7 +1,5 @@
 """The picture of a teacher is a whole picture or says in one line why it cannot."""
 
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,25 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from sensam.cli.app import main
 from sensam.evaluate import demonstration
 from sensam.sam.model import build_sam
 from sensam.sam.weights import save_sam
-
-Run = Callable[..., int]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command line with these words; its exit code."""
-
-    def call(*words: object) -> int:
-        monkeypatch.setattr(sys, "argv", ["sensam", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return int(end.value.code or 0)
-
-    return call
+from tests.cli.conftest import Run
 
 
 @pytest.fixture
