@@ -16,6 +16,8 @@ REAL = Path(os.environ.get("SENSAM_REAL_DATA", Path(__file__).parents[2] / "../s
 DEFINITIONS = sorted((Path(__file__).parent / "real").glob("*.yaml"))
 FOLDERS = sorted(path.name for path in REAL.iterdir() if path.is_dir()) if REAL.is_dir() else []
 
+BIG = ("mri3_lgg", "rgb_bsds500", "water12_hls", "water12_hls_all_bands", "worldcover12_hls")  # seconds each
+
 pytestmark = pytest.mark.skipif(not FOLDERS, reason="the small real data sets are not here")
 
 
@@ -43,7 +45,10 @@ def test_every_folder_has_a_definition() -> None:
     assert roots == set(FOLDERS)
 
 
-@pytest.mark.parametrize("path", DEFINITIONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[pytest.mark.slow] if path.stem in BIG else [], id=path.stem) for path in DEFINITIONS],
+)
 def test_nothing_is_wrong_with_them(path: Path) -> None:
     inspection, _ = inspected(path.stem)
     assert [str(problem) for problem in inspection.errors] == []
@@ -52,6 +57,7 @@ def test_nothing_is_wrong_with_them(path: Path) -> None:
         assert all("class " in problem.found for problem in inspection.warnings)
 
 
+@pytest.mark.slow
 def test_water_shares_of_every_image() -> None:
     inspection, meta = inspected("water12_hls")
     found = {facts.item.key: facts for facts in inspection.survey.items}
@@ -64,6 +70,7 @@ def test_water_shares_of_every_image() -> None:
         assert facts.counts_K[1] / facts.counts_K.sum() == pytest.approx(sample["water"], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_bands_that_nearly_contain_the_label_are_told_and_no_others() -> None:
     inspection, meta = inspected("water12_hls_all_bands")
     assert {"worldcover", "water_occurrence"} <= warned(inspection) <= {"qa_fmask", "worldcover", "water_occurrence"}
@@ -72,6 +79,7 @@ def test_the_bands_that_nearly_contain_the_label_are_told_and_no_others() -> Non
     assert warned(inspected("water12_hls")[0]) == set()
 
 
+@pytest.mark.slow
 def test_land_cover_fed_as_a_band_is_told(tmp_path: Path) -> None:
     """The band from which the label was made, under the label that was made from it."""
     text = (Path(__file__).parent / "real/worldcover12_hls.yaml").read_text()
@@ -79,6 +87,7 @@ def test_land_cover_fed_as_a_band_is_told(tmp_path: Path) -> None:
     assert warned(inspect(open_dataset(tmp_path / "all.yaml"))) == {"worldcover"}
 
 
+@pytest.mark.slow
 def test_land_cover_classes_are_stored_as_tens() -> None:
     inspection, meta = inspected("worldcover12_hls")
     assert list(inspection.survey.dataset.classes) == list(meta["classes"]["worldcover"].values())
@@ -128,6 +137,7 @@ def test_small_targets(scene: str, name: str) -> None:
     assert item.counts_K[1] == facts["target_px"]
 
 
+@pytest.mark.slow
 def test_tumours_and_patients_apart() -> None:
     inspection, meta = inspected("mri3_lgg")
     found = {facts.item.key: facts for facts in inspection.survey.items}
@@ -148,10 +158,14 @@ def test_radar_amplitudes() -> None:
         assert np.allclose(dataset.read(item).pixels_CHW.mean((1, 2)), sample["mean"], atol=0.06)
 
 
-def test_photographs_and_a_panorama() -> None:
+@pytest.mark.slow
+def test_photographs() -> None:
     inspection, meta = inspected("rgb_bsds500")
     assert {facts.size for facts in inspection.survey.items} == {(321, 481), (481, 321)}
     assert {facts.item.key for facts in inspection.survey.items} == {sample["id"] for sample in meta["samples"]}
+
+
+def test_a_panorama() -> None:
     street, facts = inspected("pano_pass_street")
     assert [street.survey.items[0].size] == [tuple(facts["shape"][1:])]
     assert street.survey.dataset.sensor.geometry == "equirectangular"

@@ -17,7 +17,8 @@ EXCEPTIONS = {
     ("drive", "sky"): 0.80,  # nothing to measure: the depth sensor reads its longest range
     ("panorama", "sky"): 0.98,  # the same, and overhead there is only sky
 }
-TELLING = ("seafog", "drive", "sar:dual", "modality:thermal", "modality:polarization", "modality:depth", "panorama")
+DEAREST = [pytest.param(name, marks=pytest.mark.slow) for name in ("seafog", "drive", "panorama")]
+TELLING = [*DEAREST, "sar:dual", "modality:thermal", "modality:polarization", "modality:depth"]
 N_SCENES = {"seafog": 54, "panorama": 48}
 USUAL_N_SCENES = 24
 SIZE = (48, 72)
