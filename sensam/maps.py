@@ -7,11 +7,11 @@ from typing import Any
 
 from sensam.errors import SettingsError, WeightsError, unknown
 from sensam.infer.mapping import MapSettings, SceneJob, Target
+from sensam.infer.regrid import Resolution, trained_resolution
 from sensam.infer.segmenter import Segmenter
 from sensam.infer.voting import Augmentation, Precision, Vote
 
 PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib"}
-TRAINED = "trained"  # --resample: to what the model was trained on
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +96,18 @@ def told(augmentation: str, vote: Vote) -> str:
     return f"{augmentation},{'bf16' if vote.is_half else 'fp32'}"
 
 
-def resolution_of(text: str | None, model: Segmenter) -> float | None:
-    """`--resample`: a number, or what the model was trained on."""
+def resolution_of(text: str | None, model: Segmenter) -> Resolution | None:
+    """`--resample`: a number, or what the model was trained on, where it says so."""
     if text is None:
         return None
-    if text == TRAINED:
-        if model.resolution is None:
-            raise SettingsError(
-                f"{model.name} does not say at what resolution it was trained. Give it, as in --resample 10."
-            )
-        return model.resolution
+    if text == "trained":
+        trained_resolution(model)
+        return "trained"
     try:
         return float(text)
     except ValueError:
         raise SettingsError(
-            f"--resample {text} is no number. Give the size of a pixel such as 10, or {TRAINED}."
+            f"--resample {text} is no number. Give the size of a pixel such as 10, or: trained."
         ) from None
 
 

@@ -16,7 +16,7 @@ from sensam.infer.cog import Ground, write_cog
 from sensam.infer.locate import Located, locate, title
 from sensam.infer.onnx_network import check_fixed_size
 from sensam.infer.products import Extra, Storage, products
-from sensam.infer.regrid import forget, regrid
+from sensam.infer.regrid import Resolution, forget, regrid
 from sensam.infer.scene import Scene, open_quietly
 from sensam.infer.segmenter import Segmenter
 from sensam.infer.tiled import Layout, Mask, Progress, disk_needed, map_strip, memory_needed
@@ -42,7 +42,7 @@ class MapSettings:
     bands: tuple[str, ...] | None = None  # what the file's bands are, where it does not say so itself
     box: Box | None = None
     area: Path | None = None
-    resolution: float | None = None
+    resolution: Resolution | None = None
     outlines: Outlines | None = None
     how: str = ""  # models, augmentation, precision: whatever else changes the numbers
     overwrite: bool = field(default=False, compare=False)
@@ -79,7 +79,7 @@ class SceneJob:
     def __init__(self, model: Segmenter, fingerprint: str, scene: str, target: Target, settings: MapSettings) -> None:
         self.model, self.target, self.settings = model, target, settings
         source = locate(scene, model.sensor)
-        self._source: Located = source if settings.resolution is None else regrid(source, settings.resolution)
+        self._source: Located = source if settings.resolution is None else regrid(source, settings.resolution, model)
         whole = Scene(self._source, model.sensor, bands=settings.bands, may_lack_bands=model.takes_missing_bands)
         self.mask, self.scene = _chosen(whole, settings)
         self.products = products(model.classes, _with_needed(settings), settings.storage, model.ignore)
@@ -88,7 +88,7 @@ class SceneJob:
         overlap = side // OVERLAP_SHARE if settings.overlap is None else settings.overlap
         wraps = model.sensor.geometry == WHOLE_TURN and self.scene.size[1] == whole.info.width
         self.layout = Layout.of(self.scene.size, side, overlap, settings.batch, len(model.classes), wraps=wraps)
-        self.plan = _plan(fingerprint, scene, source, self.scene, settings, side, overlap)
+        self.plan = _plan(f"{fingerprint} {model.resolution}", scene, source, self.scene, settings, side, overlap)
         _refuse_overwriting_input(source, self.outputs)
 
     @property

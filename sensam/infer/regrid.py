@@ -1,7 +1,8 @@
 """A scene brought to another resolution while it is read, so that a model sees the pixels it was trained on."""
 
+import math
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 import rasterio
@@ -13,13 +14,49 @@ from rasterio.vrt import WarpedVRT
 
 from sensam.data.native import ARRAY_SUFFIXES
 from sensam.errors import InputError, SettingsError
+from sensam.infer.ground import metres_of_pixel
 from sensam.infer.locate import Located
 from sensam.infer.scene import open_quietly
+from sensam.infer.segmenter import Segmenter
 
+Resolution = float | Literal["trained"]  # in the units of the scene's coordinate system, or what the model has seen
 SAME = 0.01  # share by which a resolution may differ and still be the wanted one
 
 
-def regrid(source: Located, resolution: float) -> Located:
+def regrid(source: Located, resolution: Resolution, model: Segmenter) -> Located:
+    """The same files at a resolution, or at the one the model was trained at; unchanged where they have that already."""
+    if resolution != "trained":
+        return on_grid(source, resolution)
+    first = source if isinstance(source, str) else next(iter(source.values()))
+    own, share = _compared(first, trained_resolution(model))
+    if isinstance(source, str) and abs(share - 1) <= SAME:
+        return source
+    return on_grid(source, own * (1 if abs(share - 1) <= SAME else share))
+
+
+def trained_resolution(model: Segmenter) -> float:
+    """Metres of ground that a pixel covered when the model was trained."""
+    if model.resolution is None:
+        raise SettingsError(
+            f"{model.name} does not say at what resolution it was trained. Give it, as in --resample 10."
+        )
+    return model.resolution
+
+
+def _compared(path: str, metres: float) -> tuple[float, float]:
+    """The size of a pixel in the scene's own units, and how many times larger one of so many metres is."""
+    with _opened(path) as dataset:
+        _refuse_unplaced(path, dataset)
+        on_ground = metres_of_pixel(dataset.crs, dataset.transform, dataset.height, dataset.width)
+        if on_ground is None:
+            raise InputError(
+                f"{path} lies in a coordinate system from which metres on the ground cannot be told. "
+                "Give the size of a pixel in its own units, as in --resample 10."
+            )
+        return math.sqrt(abs(dataset.transform.determinant)), metres / on_ground
+
+
+def on_grid(source: Located, resolution: float) -> Located:
     """The same files on a grid of square pixels of this size, in the first one's coordinates: averaged where that is
     coarser, interpolated where it is finer. Files of different resolutions come to lie on one grid.
     """
@@ -36,11 +73,15 @@ Grid = tuple[Any, Affine, int, int]  # coordinate system, transform, rows, colum
 
 def _grid(path: str, resolution: float) -> Grid:
     with _opened(path) as dataset:
-        if dataset.crs is None:
-            raise InputError(f"{path} has no coordinate system, so its resolution is not known. Leave --resample out.")
+        _refuse_unplaced(path, dataset)
         left, bottom, right, top = dataset.bounds
         columns, rows = max(1, round((right - left) / resolution)), max(1, round((top - bottom) / resolution))
         return dataset.crs, Affine(resolution, 0, left, 0, -resolution, top), rows, columns
+
+
+def _refuse_unplaced(path: str, dataset: Any) -> None:
+    if dataset.crs is None:
+        raise InputError(f"{path} has no coordinate system, so its resolution is not known. Leave --resample out.")
 
 
 def _warped(path: str, grid: Grid, resolution: float) -> str:

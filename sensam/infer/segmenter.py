@@ -24,7 +24,7 @@ class Segmenter:
     ignore: int = 255
     name: str = "model"
     takes_missing_bands: bool = False  # trained with band dropout: a band may be all zeros
-    resolution: float | None = None  # of what it was trained on, in the units of the scenes' coordinate system
+    resolution: float | None = None  # metres of ground that a pixel covered when it was trained
 
     def logits(self, image_BCHW: Tensor) -> Tensor:
         """Class logits at the size of the input."""

@@ -3,6 +3,8 @@
 import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
+from math import sqrt
+from statistics import median
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from sensam.data.measure import measure
 from sensam.data.pairing import Item
 from sensam.data.stream import EvaluationStream, TrainingStream
 from sensam.errors import SettingsError
+from sensam.infer.ground import metres_of_pixel
 from sensam.methods import find_method
 from sensam.methods.base import Method, MethodConfig, Stage, Task
 from sensam.nn.surgery import choose, has_part, remove
@@ -47,6 +50,19 @@ def fit_dataset(dataset: Dataset, sensor: Sensor) -> Dataset:
     chosen = Dataset(dataset.spec.model_copy(update={"bands": bands}))
     chosen.pairing = dataset.pairing
     return chosen.with_sensor(other.select(bands))
+
+
+def resolution_seen(dataset: Dataset, settings: TrainSettings) -> float | None:
+    """Metres of ground in a pixel as the network saw it, the median over the images; None where none has a place."""
+    seen = []
+    for item in dataset.items(settings.split):
+        info = dataset.info(item)
+        metres = metres_of_pixel(info.crs, info.transform, info.height, info.width)
+        if metres is not None:
+            rows, columns = dataset.size(item)
+            shrunk = sqrt(rows * columns) / settings.size if settings.fit == "stretch" else 1.0
+            seen.append(metres * shrunk)
+    return float(f"{median(seen):.3g}") if seen else None
 
 
 def build_method(name: str, task: Task, settings: Mapping[str, Any] | MethodConfig | None = None) -> Method:

@@ -18,6 +18,7 @@ from sensam.run.assembly import (
     discard,
     fit_dataset,
     learned_by,
+    resolution_seen,
     spent,
     training_loader,
     validation_loader,
@@ -208,9 +209,9 @@ class _Course:
         """Write the model folder and metrics.json."""
         names = self._names(len(self.stages))
         config = describe_model(self.method, self.settings.method, colours=self.dataset.colours, stages=names)
-        config["resolution"] = _resolution(self.dataset)
         if self.stages:  # what predictions come from was trained last
-            config["size"] = self.settings.stages[self.stages[-1].name].size
+            last = self.settings.stages[self.stages[-1].name]
+            config |= {"size": last.size, "resolution": resolution_seen(self.dataset, last)}
         if self.fabric.is_global_zero:
             trained = frozenset().union(*(self.learned[name] for name in names))
             save_model(self.folder / "model", self.method, trained, config, progress.results)
@@ -305,13 +306,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{name}"] = value
     return flat
-
-
-def _resolution(dataset: Dataset) -> float | None:
-    """Ground covered by a pixel, in the units of the coordinate system; None where images have no place."""
-    item = next(item for items in dataset.splits.values() for item in items)
-    info = dataset.info(item)
-    return None if info.crs is None or info.transform is None else float(abs(info.transform.a))
 
 
 def _steps(progress: Progress) -> int:
