@@ -1,5 +1,6 @@
 """The command line answers at once, says mistakes in one line, and shows an example for every command."""
 
+import json
 import subprocess
 import sys
 
@@ -15,18 +16,36 @@ HEAVY = {"torch", "numpy", "rasterio", "transformers", "matplotlib", "scipy", "x
 COMMANDS = sorted(typer.main.get_group(command_line.app).commands)
 
 
-@pytest.mark.parametrize("question", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
-def test_questions_load_nothing_heavy(question: list[str]) -> None:
-    program = (
-        "import sys; from sensam.cli.app import main; sys.argv = ['sensam', *sys.argv[1:]]\n"
-        "try: main()\n"
-        "except SystemExit as end: code = end.code\n"
-        "print('loaded:', *sys.modules); sys.exit(code)"
-    )
-    answer = subprocess.run([sys.executable, "-c", program, *question], capture_output=True, text=True, check=True)
-    text, _, loaded = answer.stdout.rpartition("loaded:")
-    assert not HEAVY & set(loaded.split())
-    assert text.strip() == f"sensam {__version__}" if question == ["--version"] else "Usage" in text
+QUESTIONS = [("--help",), ("--version",), *((name, "--help") for name in COMMANDS)]
+ASKING = """
+import contextlib, io, json, sys
+from sensam.cli.app import main
+answers = []
+for question in json.loads(sys.argv[1]):
+    sys.argv = ["sensam", *question]
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+        main()
+    answers.append((said.getvalue(), sorted(sys.modules)))
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[tuple[str, ...], tuple[str, list[str]]]:
+    """What each question prints, and all that is loaded by then, in a process that began with none of it."""
+    asked = [sys.executable, "-c", ASKING, json.dumps(QUESTIONS)]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    return dict(zip(QUESTIONS, json.loads(said), strict=True))
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_questions_load_nothing_heavy(
+    question: tuple[str, ...], answers: dict[tuple[str, ...], tuple[str, list[str]]]
+) -> None:
+    text, loaded = answers[question]
+    assert not HEAVY & set(loaded)
+    assert text.strip() == f"sensam {__version__}" if question == ("--version",) else "Usage" in text
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -13,6 +13,7 @@ from tests.cli.conftest import Run
 TINY = Budget(unlabelled=2, labelled=1, val=1, test=1, size=32, scene=64, inherit_steps=1, learn_steps=1, batch=1)
 
 
+@pytest.mark.slow
 def test_the_walk_ends_with_scores_maps_and_a_picture(tmp_path: Path) -> None:
     said: list[str] = []
     for _ in range(2):  # the second time over what the first left

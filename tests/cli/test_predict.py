@@ -142,6 +142,7 @@ def test_the_python_function_does_the_same(scene, toy, tmp_path):
         sensam.predict(toy, scene, tmp_path / "other.tif", overlapp=3)
 
 
+@pytest.mark.slow
 def test_a_strip_two_hundred_thousand_pixels_wide(tmp_path, capsys, monkeypatch):
     path = tmp_path / "strip.tif"
     write_scene(path, np.repeat(ground(3, 20_000, patch=40), 10, axis=2), tiled=True, compress="deflate", nodata=None)
@@ -158,6 +159,7 @@ def _expected(path: Path, start: int, stop: int):
     return direct(segmenter(), pixels).argmax(0)
 
 
+@pytest.mark.slow
 def test_names_without_training_code():
     """Reading this module's imports is enough: nothing here may have pulled in what trains."""
     import subprocess
