@@ -17,31 +17,31 @@ teacher = typer.Typer(
 
 @teacher.command()
 def train(
-    out: Annotated[Path, typer.Argument(help="Folder for checkpoints, the curve and at the end the model.")],
-    steps: Annotated[int | None, typer.Option(min=1, help="Length of the run, if not the recipe's.")] = None,
+    out: Annotated[Path, typer.Argument(help="Folder for checkpoints, the curves and at the end the model.")],
+    steps: Annotated[int | None, typer.Option(min=1, help="Length of each term, if not the recipe's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the decoder: faster after ten minutes, needs a C++ compiler.")
+    ] = False,
 ) -> None:
-    """Teach nano on generated scenes, as the weights that ship were taught. A stopped run goes on.
+    """Teach nano on generated scenes in two terms, as the weights that ship were taught. A stopped run goes on.
 
     Example: [bold]sensam teacher train runs/nano[/bold]
     """
     from rich.console import Console
 
-    from sensam.sam.nano import training
+    from sensam.sam.nano.terms import teach
     from sensam.sam.weights import save_sam
 
     console = Console()
-    recipe = training.Recipe(seed=seed) if steps is None else training.Recipe(seed=seed, steps=steps)
-    console.print(f"{recipe.steps} steps into {out}")
 
-    def report(row: dict[str, float]) -> None:
-        left = (recipe.steps - row["step"]) * row["seconds_a_step"] / 60
+    def report(term: int, row: dict[str, float], left: float) -> None:
         console.print(
-            f"step {row['step']:.0f}  loss {row['loss']:.3f}  IoU: click {row['click_iou']:.3f}  "
-            f"box {row['box_iou']:.3f}  corrected {row['corrected_iou']:.3f}  {left:.0f} min left"
+            f"term {term} step {row['step']:.0f}  loss {row['loss']:.3f}  IoU: click {row['click_iou']:.3f}  "
+            f"box {row['box_iou']:.3f}  corrected {row['corrected_iou']:.3f}  {left / 60:.0f} min of it left"
         )
 
-    sam = training.train(recipe, out, report=report)
+    sam = teach(out, steps=steps, seed=seed, compiled=compiled, report=report)
     save_sam(sam, out / "model", half=True)
     console.print(f"The model is in {out / 'model'}: use it with --teacher {out / 'model'}")
 

@@ -44,8 +44,7 @@ def demo_scenes(count: int, first: int) -> list[NanoScene]:
 
 def demo_predictor(sam: Sam) -> Predictor:
     """The predictor at the size this SAM sees best."""
-    # nano learnt at many sizes: clicks on scenes of 256 x 256 pixels find more at 192 than at 128 or 256.
-    return Predictor(sam, longest_side=192 if sam.anatomy.name == "nano" else None)
+    return Predictor(sam)
 
 
 def ask(predictor: Predictor, scene: NanoScene) -> Answer:

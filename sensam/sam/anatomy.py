@@ -38,7 +38,7 @@ SIZES = {
         (2, 5),
         window=8,
         patch=8,
-        image_size=192,
+        image_size=240,
         embedding=128,
         decoder_heads=4,
         decoder_mlp=512,

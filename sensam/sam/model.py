@@ -78,9 +78,13 @@ class Sam(nn.Module):
             raise InputError(f"{len(prompts)} prompts cannot be shared evenly by {len(embedding_BEhw)} images.")
         if prompts.masks_N1HW is not None:  # transformers takes one mask an image: give every prompt its own image
             embedding_BEhw = embedding_BEhw.repeat_interleave(len(prompts) // len(embedding_BEhw), 0)
-        # In bf16 a code of a place is wrong by whole pixels, and autocast would compute it so.
+        return self.answer(embedding_BEhw, *self.embed(embedding_BEhw, prompts), multimask=multimask)
+
+    def answer(
+        self, embedding_BEhw: Tensor, sparse_BNPE: Tensor | None, dense_BEhw: Tensor, *, multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """`decode` for prompts that are embedded already, which may be of several kinds side by side."""
         with torch.autocast(embedding_BEhw.device.type, enabled=False):
-            sparse_BNPE, dense_BEhw = self._embed(embedding_BEhw, prompts)
             positions_BEhw = self._image_positions(embedding_BEhw)
         logits_BNMhw, quality_BNM = self.mask_decoder(
             image_embeddings=embedding_BEhw,
@@ -91,13 +95,18 @@ class Sam(nn.Module):
         )
         return logits_BNMhw.flatten(0, 1), quality_BNM.flatten(0, 1)
 
+    def embed(self, embedding_BEhw: Tensor, prompts: Prompts) -> tuple[Tensor | None, Tensor]:
+        """Prompts as transformers' sparse (B x N x P x E) and dense (B x E x h x w) embeddings."""
+        # In bf16 a code of a place is wrong by whole pixels, and autocast would compute it so.
+        with torch.autocast(embedding_BEhw.device.type, enabled=False):
+            return self._embed(embedding_BEhw, prompts)
+
     def enlarge(self, logits_NMhw: Tensor, size: tuple[int, int]) -> Tensor:
         """Low-resolution logits at the pixels of the encoded image of this size, padding cropped away."""
         rows, columns = (side // _LOGITS_A_TOKEN * self.anatomy.patch for side in logits_NMhw.shape[-2:])
         return F.interpolate(logits_NMhw, size=(rows, columns), mode="bilinear")[..., : size[0], : size[1]]
 
     def _embed(self, embedding_BEhw: Tensor, prompts: Prompts) -> tuple[Tensor | None, Tensor]:
-        """Prompts as transformers' sparse (B x N x P x E) and dense (B x E x h x w) embeddings."""
         B, E, h, w = embedding_BEhw.shape
         square, patch = self.anatomy.image_size, self.anatomy.patch
         # The prompt encoder divides by its square size; scaling first lets it serve any rectangle.

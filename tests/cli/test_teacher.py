@@ -30,10 +30,10 @@ def test_a_trained_teacher_loads(trained: Path) -> None:
 
 
 def test_a_finished_run_is_not_run_again(trained: Path) -> None:
-    curve = (trained / "curve.csv").read_text()
+    curve = (trained / "term-2" / "curve.csv").read_text()
     result = CliRunner().invoke(app, ["teacher", "train", str(trained), "--steps", "1"])
     assert result.exit_code == 0
-    assert (trained / "curve.csv").read_text() == curve
+    assert (trained / "term-2" / "curve.csv").read_text() == curve
 
 
 def test_scores_stand_beside_flood_fill_and_the_untrained(tmp_path: Path) -> None:

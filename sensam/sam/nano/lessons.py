@@ -25,9 +25,10 @@ class Course:
     chances: dict[tuple[Size, Size], float]
     asked: Asked
     uses: int = 1  # of each scene, all but the first transformed: drawing may cost more than learning from it
+    careful: float = 0.0  # chance of a click well inside and of a tight box, instead of any pixel and a loose box
 
 
-def curriculum(middle: int, late: int) -> tuple[Course, ...]:
+def first_term(middle: int, late: int) -> tuple[Course, ...]:
     """Small pictures first, many a step: what a surface and an edge are is learnt there. Then ever finer ones.
 
     Late lessons show most scenes enlarged, as SAM's own resizing does, so that a region has tokens of its own.
@@ -52,6 +53,14 @@ def curriculum(middle: int, late: int) -> tuple[Course, ...]:
     )
 
 
+def second_term() -> tuple[Course, ...]:
+    """Pictures of 256 pixels, each asked about a dozen times, for what is costly is to look at it; half of it boxes."""
+    square, wide, high = (256, 256), (176, 256), (256, 176)
+    chances = {((128, 128), square): 0.45, ((192, 192), square): 0.12, (square, square): 0.08}
+    chances |= {((88, 128), wide): 0.11, ((132, 192), wide): 0.065, ((128, 88), high): 0.11, ((192, 132), high): 0.065}
+    return (Course(0, chances, (4, 6, 2), careful=0.5),)
+
+
 @dataclass(frozen=True, slots=True)
 class Lesson:
     """One step's batch. The N regions belong to the B images in order, N / B each."""
@@ -67,20 +76,22 @@ class Lesson:
 class Lessons(Dataset[Lesson]):
     """Lesson `step` as a pure function of (seed, step), so that a resumed run sees what it would have seen."""
 
-    def __init__(self, seed: int, batch: int, courses: tuple[Course, ...], steps: int) -> None:
+    def __init__(self, seed: int, batch: int, courses: tuple[Course, ...], steps: int, earlier: int = 0) -> None:
         self.seed, self.batch, self.courses, self.steps = seed, batch, courses, steps
+        self.earlier = earlier  # lessons of other terms: scenes go on behind theirs, so that none comes again
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, step: int) -> Lesson:
-        rng = default_rng((self.seed, step))
+        number = self.earlier + step
+        rng = default_rng((self.seed, number))
         course = max((one for one in self.courses if one.start <= step), key=lambda one: one.start)
         drawn, shown = list(course.chances)[rng.choice(len(course.chances), p=list(course.chances.values()))]
         count = max(1, round(self.batch * 128 * 128 / (shown[0] * shown[1])))
         images, targets, clicks, boxes, parts = [], [], [], [], []
         for row in range(count):
-            scene = make_scene(self.seed, step * 4 * self.batch + row // course.uses, drawn)
+            scene = make_scene(self.seed, number * 4 * self.batch + row // course.uses, drawn)
             if row % course.uses:
                 scene = transform(rng, scene)
             if drawn != shown:
@@ -90,8 +101,9 @@ class Lessons(Dataset[Lesson]):
             for pick in rng.choice(len(area), sum(course.asked), p=chance):
                 mask = scene.regions_NHW[pick]
                 targets.append(mask)
-                clicks.append(click_inside(rng, mask))
-                boxes.append(loose_box(rng, mask))
+                careful = rng.uniform() < course.careful if course.careful else False
+                clicks.append(click_inside(rng, mask, tries=6 if careful else 1))
+                boxes.append(box_around(rng, mask, spread=0.0 if careful else 0.1))
             images.append(scene.image_HW3)
             parts.append(scene.parts_HW)
         return Lesson(
@@ -133,18 +145,24 @@ def standardise(image_BHW3: NDArray[np.uint8]) -> Tensor:
     return (pixels - mean) / std
 
 
-def click_inside(rng: Generator, mask_HW: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Any pixel of the region, as x and y."""
+def click_inside(rng: Generator, mask_HW: NDArray[np.bool_], tries: int = 1) -> NDArray[np.float32]:
+    """Any pixel of the region, as x and y; of several tries the one with most of the region around it."""
     rows, columns = np.nonzero(mask_HW)
-    pick = rng.integers(len(rows))
+    picks = rng.integers(len(rows), size=tries)
+    reach = max(2, min(mask_HW.shape) // 20)
+    around = [
+        mask_HW[max(0, rows[p] - reach) : rows[p] + reach + 1, max(0, columns[p] - reach) : columns[p] + reach + 1]
+        for p in picks
+    ]
+    pick = picks[int(np.argmax([window.mean() for window in around]))]
     return np.array([columns[pick], rows[pick]], np.float32)
 
 
-def loose_box(rng: Generator, mask_HW: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """The region's box, each side moved by up to a tenth of its length, as a hand would draw it."""
+def box_around(rng: Generator, mask_HW: NDArray[np.bool_], spread: float = 0.1) -> NDArray[np.float32]:
+    """The region's box, each side moved by about `spread` of its length, as a hand would draw it."""
     rows, columns = np.nonzero(mask_HW.any(1))[0], np.nonzero(mask_HW.any(0))[0]
     box = np.array([columns[0], rows[0], columns[-1], rows[-1]], np.float32)
     reach = np.tile(box[2:] - box[:2], 2)
-    loose = box + rng.normal(0, 0.1, 4).clip(-0.2, 0.2) * reach
+    loose = box + rng.normal(0, 1, 4).clip(-2, 2) * spread * reach
     limit = np.tile(np.array(mask_HW.shape[::-1], np.float32) - 1, 2)
     return loose.clip(0, limit).astype(np.float32)

@@ -1,5 +1,7 @@
 """SAM's way of learning: focal and dice loss on the best of three masks, and an honest guess of its own quality."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,39 +19,70 @@ def ask_and_grade(sam: Sam, lesson: Lesson, step_seed: int) -> tuple[Tensor, dic
     """
     dice = torch.Generator().manual_seed(step_seed)
     embedding = sam.encode(lesson.image_B3HW)
-    B = len(embedding)
-    per_image = len(lesson.target_NHW) // B
-    clicks, boxes = lesson.asked[0], lesson.asked[0] + lesson.asked[1]
+    per_image = len(lesson.target_NHW) // len(embedding)
+    clicks, boxes, others = lesson.asked
+    place_BN2, box_BN4 = (whole.unflatten(0, (-1, per_image)) for whole in (lesson.click_N2, lesson.box_N4))
+    target_BNhw = _shrink(lesson.target_NHW, sam.anatomy.patch // 4).unflatten(0, (-1, per_image))
+    by_click, by_box, in_turn = target_BNhw.split([clicks, boxes, others], 1)
+
+    # One call for all that want three masks, one for all that want one: the decoder's time goes by calls too. The
+    # last regions are in both, though only one of their answers counts, so that every step has the same shapes.
+    turn_BN2 = place_BN2[:, clicks + boxes :]
+    three = _embed_together(sam, embedding, torch.cat([place_BN2[:, :clicks], turn_BN2], 1))
+    one = _embed_together(sam, embedding, turn_BN2, box_BN4[:, clicks : clicks + boxes])
+    three_of = _Answers(*sam.answer(embedding, *three, multimask=True), clicks + others)
+    one_of = _Answers(*sam.answer(embedding, *one, multimask=False), others + boxes)
+
+    graded = {"click": (*three_of.part(0, clicks), by_click), "box": (*one_of.part(others, None), by_box)}
+    if others and int(torch.randint(2, (), generator=dice)):
+        click = _clicked(turn_BN2.flatten(0, 1))
+        logits, quality = (part.detach() for part in three_of.part(clicks, None))
+        first = logits[torch.arange(len(quality)), quality.argmax(1)].float()
+        second = _correct(sam, click, first, in_turn.flatten(0, 1), dice)
+        graded["corrected"] = (*sam.decode(embedding, second, multimask=False), in_turn)
+    elif others:
+        graded["single"] = (*one_of.part(0, others), in_turn)
+
     loss = torch.zeros((), device=embedding.device)
     grades: dict[str, Tensor] = {}
-    turn = ("single", "corrected")[int(torch.randint(2, (), generator=dice))]
-    for kind, first, last in (("click", 0, clicks), ("box", clicks, boxes), (turn, boxes, per_image)):
-        if first == last:
-            continue
-        share = torch.arange(len(lesson.target_NHW)).unflatten(0, (B, per_image))[:, first:last].flatten()
-        target_Nhw = _shrink(lesson.target_NHW[share], sam.anatomy.patch // 4)
-        prompts = _ask(sam, embedding, lesson, share, kind, target_Nhw, dice)
-        logits, quality = sam.decode(embedding, prompts, multimask=kind == "click")
-        error, grades[f"{kind}_iou"] = grade(logits.float(), quality.float(), target_Nhw)
-        loss = loss + error * ((last - first) / per_image)
+    for kind, (logits, quality, target) in graded.items():
+        if target.shape[1]:
+            error, grades[f"{kind}_iou"] = grade(logits.float(), quality.float(), target.flatten(0, 1))
+            loss = loss + error * (target.shape[1] / per_image)
     apart = grouping_loss(embedding.float(), lesson.part_BHW, sam.anatomy.patch)
     return loss + apart, {"loss": loss.detach(), "grouping": apart.detach(), **grades}
 
 
-def _ask(
-    sam: Sam, embedding: Tensor, lesson: Lesson, share: Tensor, kind: str, target_Nhw: Tensor, dice: torch.Generator
-) -> Prompts:
-    """The question of a kind about some of the regions."""
-    if kind == "box":
-        return Prompts(boxes_N4=lesson.box_N4[share])
-    place_N2 = lesson.click_N2[share]
-    click = Prompts(points_NP2=place_N2[:, None], labels_NP=torch.ones_like(place_N2[:, :1]))
-    if kind != "corrected":
-        return click
-    with torch.no_grad():
-        logits, quality = sam.decode(embedding.detach(), click)
-        first = logits[torch.arange(len(quality)), quality.argmax(1)].float()
-    return _correct(sam, click, first, target_Nhw, dice)
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """What one call of the decoder gave for `asked` questions about each image."""
+
+    logits_NMhw: Tensor
+    quality_NM: Tensor
+    asked: int
+
+    def part(self, first: int, last: int | None) -> tuple[Tensor, Tensor]:
+        """The answers to some of every image's questions."""
+        logits, quality = (
+            whole.unflatten(0, (-1, self.asked))[:, first:last].flatten(0, 1)
+            for whole in (self.logits_NMhw, self.quality_NM)
+        )
+        return logits, quality
+
+
+def _clicked(place_N2: Tensor) -> Prompts:
+    return Prompts(points_NP2=place_N2[:, None], labels_NP=torch.ones_like(place_N2[:, :1]))
+
+
+def _embed_together(
+    sam: Sam, embedding: Tensor, place_BN2: Tensor, box_BN4: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Clicks and boxes side by side: each is two tokens, of a point and of no point, or of two corners."""
+    prompts = [_clicked(place_BN2.flatten(0, 1))] if place_BN2.shape[1] else []
+    if box_BN4 is not None and box_BN4.shape[1]:
+        prompts.append(Prompts(boxes_N4=box_BN4.flatten(0, 1)))
+    sparse, dense = zip(*(sam.embed(embedding, kind) for kind in prompts), strict=True)
+    return torch.cat(sparse, 1), dense[0]
 
 
 def grouping_loss(embedding_BEhw: Tensor, part_BHW: Tensor, patch: int) -> Tensor:

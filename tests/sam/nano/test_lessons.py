@@ -4,13 +4,22 @@ import numpy as np
 import pytest
 import torch
 
-from sensam.sam.nano.lessons import Lessons, click_inside, curriculum, enlarge, loose_box, standardise, transform
+from sensam.sam.nano.lessons import (
+    Lessons,
+    box_around,
+    click_inside,
+    enlarge,
+    first_term,
+    second_term,
+    standardise,
+    transform,
+)
 from sensam.sam.nano.scenes import make_scene
 
 
 @pytest.fixture
 def lessons() -> Lessons:
-    return Lessons(seed=0, batch=1, courses=curriculum(2, 4), steps=4)
+    return Lessons(seed=0, batch=1, courses=first_term(2, 4), steps=4)
 
 
 def test_a_lesson_depends_on_seed_and_step_alone(lessons: Lessons) -> None:
@@ -23,7 +32,7 @@ def test_a_lesson_depends_on_seed_and_step_alone(lessons: Lessons) -> None:
 
 
 def test_work_per_step_stays_the_same_whatever_the_size() -> None:
-    lessons = Lessons(seed=0, batch=4, courses=curriculum(4, 8), steps=12)
+    lessons = Lessons(seed=0, batch=4, courses=first_term(4, 8), steps=12)
     pixels = [lessons[step].image_B3HW[:, 0].numel() for step in range(12)]
     assert max(pixels) <= 1.5 * min(pixels)
 
@@ -48,9 +57,13 @@ def test_click_and_box_on_a_known_mask() -> None:
     clicks = np.array([click_inside(rng, mask) for _ in range(500)])
     assert clicks.min(0).tolist() == [10, 4]
     assert clicks.max(0).tolist() == [20, 8]
-    boxes = np.array([loose_box(rng, mask) for _ in range(500)])
+    boxes = np.array([box_around(rng, mask) for _ in range(500)])
     np.testing.assert_allclose(boxes.mean(0), [10, 4, 20, 8], atol=0.15)
     assert np.abs(boxes - [10, 4, 20, 8]).max() <= 0.2 * 10 + 1e-5
+    assert box_around(rng, mask, spread=0.0).tolist() == [10, 4, 20, 8]
+    careful = np.array([click_inside(rng, mask, tries=6) for _ in range(500)])
+    middle = np.array([15, 6])
+    assert np.abs(careful - middle).mean() < 0.8 * np.abs(clicks - middle).mean()
 
 
 def test_a_transformed_scene_keeps_its_labels_on_its_pixels() -> None:
@@ -76,12 +89,19 @@ def test_an_enlarged_scene_has_its_regions_where_its_pixels_are() -> None:
 
 
 def test_courses_follow_each_other_and_each_is_a_distribution() -> None:
-    courses = curriculum(10, 30)
+    courses = first_term(10, 30)
     assert [course.start for course in courses] == [0, 10, 30]
     assert [sum(course.chances.values()) for course in courses] == pytest.approx([1, 1, 1])
-    lessons = Lessons(seed=0, batch=1, courses=curriculum(1, 2), steps=3)
+    lessons = Lessons(seed=0, batch=1, courses=first_term(1, 2), steps=3)
     assert max(lessons[0].image_B3HW.shape[2:]) < 128
     assert max(lessons[2].image_B3HW.shape[2:]) >= 128
+
+
+def test_scenes_of_a_later_term_are_new() -> None:
+    (course,) = second_term()
+    assert sum(course.chances.values()) == pytest.approx(1)
+    first, later = (Lessons(seed=0, batch=4, courses=(course,), steps=1, earlier=n)[0] for n in (0, 8000))
+    assert first.image_B3HW.shape != later.image_B3HW.shape or not torch.equal(first.image_B3HW, later.image_B3HW)
 
 
 def test_standardising_is_sams() -> None:

@@ -3,7 +3,7 @@
 import torch
 
 from sensam.sam.model import build_sam
-from sensam.sam.nano.lessons import Lessons, curriculum
+from sensam.sam.nano.lessons import Lessons, first_term
 from sensam.sam.nano.objective import _correct, ask_and_grade, grade, grouping_loss
 from sensam.types import Prompts
 
@@ -78,7 +78,7 @@ def test_the_second_click_falls_on_an_error_and_says_what_is_right() -> None:
 def test_every_kind_of_question_reaches_every_part_of_sam() -> None:
     torch.manual_seed(0)
     sam = build_sam("nano")
-    lesson = Lessons(seed=0, batch=1, courses=curriculum(1, 1), steps=1)[0]
+    lesson = Lessons(seed=0, batch=1, courses=first_term(1, 1), steps=1)[0]
     kinds = set()
     for seed in range(6):
         loss, grades = ask_and_grade(sam, lesson, seed)

@@ -1,4 +1,4 @@
-"""Training nano: a killed run goes on to the same weights, and will not go on with another recipe."""
+"""Teaching nano: a killed run goes on to the same weights, and will not go on with another recipe."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,11 +7,14 @@ import pytest
 import torch
 
 from sensam.errors import InputError
-from sensam.sam.nano import training
+from sensam.sam.anatomy import anatomy
+from sensam.sam.model import build_sam
+from sensam.sam.nano.lessons import first_term
+from sensam.sam.nano.terms import begin, promote, teach
 from sensam.sam.nano.training import Recipe, build_optimisers, train
 
 needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="teaching nano needs torch 2.9")
-TINY = Recipe(steps=4, middle=4, late=4, batch=1, warm_up=2, fall=(2, 6), landing=1)
+TINY = Recipe(first_term(4, 4), steps=4, earlier=0, batch=1, warm_up=2, fall=(2, 6), landing=1)
 
 
 class Killed(Exception):
@@ -20,15 +23,15 @@ class Killed(Exception):
 
 @needs_muon
 def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
-    whole = train(TINY, tmp_path / "whole", save_every=2)
+    whole = train(TINY, tmp_path / "whole", begin(0), save_every=2)
 
     def kill(row: dict[str, float]) -> None:
         if row["step"] == 2:
             raise Killed
 
     with pytest.raises(Killed):
-        train(TINY, tmp_path / "killed", save_every=2, report=kill)
-    resumed = train(TINY, tmp_path / "killed", save_every=2)
+        train(TINY, tmp_path / "killed", begin(0), save_every=2, report=kill)
+    resumed = train(TINY, tmp_path / "killed", begin(0), save_every=2)
     for (name, one), two in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         torch.testing.assert_close(one, two, rtol=0, atol=0, msg=name)
     curves = [(tmp_path / run / "curve.csv").read_text().splitlines() for run in ("whole", "killed")]
@@ -38,13 +41,13 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
 @needs_muon
 def test_another_recipe_is_refused(tmp_path: Path) -> None:
     short = replace(TINY, steps=1)
-    train(short, tmp_path, save_every=1)
+    train(short, tmp_path, begin(0), save_every=1)
     with pytest.raises(InputError, match=r"another recipe \(rate=0\.001\)"):
-        train(replace(short, rate=0.5), tmp_path)
+        train(replace(short, rate=0.5), tmp_path, begin(0))
 
 
 def test_the_rate_warms_up_stays_falls_and_lands() -> None:
-    recipe = Recipe(steps=100, warm_up=10, fall=(50, 150), landing=10, rate=1.0)
+    recipe = Recipe(first_term(1, 2), steps=100, earlier=0, warm_up=10, fall=(50, 150), landing=10, rate=1.0)
     rates = [recipe.rate_at(step) for step in range(101)]
     assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
     assert set(rates[10:51]) == {1.0}
@@ -54,9 +57,37 @@ def test_the_rate_warms_up_stays_falls_and_lands() -> None:
 
 @needs_muon
 def test_every_trained_parameter_has_one_optimiser_and_only_matrices_decay() -> None:
-    sam = training.build_sam("nano")
+    sam = build_sam("nano")
     groups = [group for optimiser in build_optimisers(sam, TINY) for group in optimiser.param_groups]
     held = [parameter for group in groups for parameter in group["params"]]
     trained = [parameter for parameter in sam.parameters() if parameter.requires_grad]
     assert sorted(map(id, held)) == sorted(map(id, trained))
     assert all(p.ndim == 2 for group in groups if group["weight_decay"] > 0 for p in group["params"])
+
+
+@needs_muon
+def test_school_goes_on_where_it_was_left(tmp_path: Path) -> None:
+    def kill(term: int, *_: object) -> None:
+        if term == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        teach(tmp_path, steps=1, report=kill)
+    first = (tmp_path / "term-1" / "curve.csv").read_text()
+    sam = teach(tmp_path, steps=1)
+    assert (tmp_path / "term-1" / "curve.csv").read_text() == first, "the first term is not taught again"
+    assert sam.anatomy == anatomy("nano")
+
+
+def test_a_promoted_sam_answers_as_before_on_pictures_of_its_old_size() -> None:
+    """Position tables resampled to a larger square and back give nearly the same; all else is untouched."""
+    small = begin(0)
+    torch.nn.init.normal_(small.vision_encoder.pos_embed, std=0.02)
+    large = promote(small, 256)
+    same = [name for name, weight in large.state_dict().items() if weight.shape == small.state_dict()[name].shape]
+    changed = set(large.state_dict()) - set(same)
+    assert {name.rsplit(".", 1)[1] for name in changed} == {"pos_embed", "rel_pos_h", "rel_pos_w"}
+    assert all(torch.equal(large.state_dict()[name], small.state_dict()[name]) for name in same)
+    constant = begin(0)
+    torch.nn.init.constant_(constant.vision_encoder.pos_embed, 0.3)
+    assert (promote(constant, 256).vision_encoder.pos_embed - 0.3).abs().max() < 1e-6
