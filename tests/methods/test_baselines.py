@@ -18,7 +18,7 @@ from sensam.types import Batch
 from tests.methods.conftest import learn
 
 Make = Callable[..., Any]
-NAMES = ("scratch", "sam3", "resam", "repe", "unet")
+NAMES = ("scratch", "sam3", "resam", "repe", pytest.param("unet", marks=pytest.mark.slow))  # which is no tiny network
 
 
 def build(name: str, task: Task, **settings: Any) -> Method:

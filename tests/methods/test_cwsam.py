@@ -141,6 +141,7 @@ class TestLearning:
 
     @pytest.mark.parametrize("protocol", ["strict", "paper"])
     @pytest.mark.parametrize("head", ["full", "lite"])
+    @pytest.mark.slow
     def test_it_learns(self, make_task: MakeTask, make_batch: MakeBatch, protocol: str, head: str) -> None:
         method = Cwsam(make_task(3), CwsamConfig(protocol=protocol, head=head))  # type: ignore[arg-type]
         log = learn(method, method.stages[0], [make_batch(3)] * 15, rate=3e-3)

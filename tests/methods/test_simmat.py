@@ -78,8 +78,15 @@ def weights(method: nn.Module) -> dict[str, Tensor]:
     return {name: parameter.detach().clone() for name, parameter in method.named_parameters()}
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("projector", PROJECTORS)
+# The fast tests take each projector once and each strategy once.
+EVERY_PAIR = [
+    pytest.param(projector, strategy, marks=[] if row == 0 or column == 0 else [pytest.mark.slow])
+    for row, projector in enumerate(PROJECTORS)
+    for column, strategy in enumerate(STRATEGIES)
+]
+
+
+@pytest.mark.parametrize(("projector", "strategy"), EVERY_PAIR)
 def test_every_projector_with_every_strategy_learns_and_is_judged(projector: str, strategy: Strategy) -> None:
     method, batch = make(projector=projector.replace("preattn", "preattn(8,1,8)"), strategy=strategy), batch_of(4)
     before = weights(method)

@@ -68,6 +68,7 @@ def test_stages_follow_from_the_settings(make_task: Callable[..., Task], make_co
     assert not hasattr(method, "projectors")
 
 
+@pytest.mark.slow
 def test_every_stage_learns_and_nothing_else_moves(make_task: Callable[..., Task], make_config: Make) -> None:
     method = GoodSam(make_task(), make_config())
     before_sam = weights(method, "teacher.")
@@ -144,6 +145,7 @@ def test_each_setting_that_decides_is_in_the_key(make_task: Callable[..., Task],
 
 
 @pytest.mark.parametrize("wanted", [{}, {"fusion": {"output": "hard"}, "windows": {"columns": 3, "rows": 2}}])
+@pytest.mark.slow
 def test_one_row_or_more_soft_or_hard(
     make_task: Callable[..., Task], make_config: Make, wanted: dict[str, object]
 ) -> None:
@@ -162,6 +164,7 @@ def test_a_second_pass_of_the_student_on_windows_is_a_choice(make_task: Callable
     assert log["loss"].item() == pytest.approx(log["student_on_windows"].item()) != 0
 
 
+@pytest.mark.slow
 def test_each_block_can_be_switched_off_alone(make_task: Callable[..., Task], make_config: Make) -> None:
     task = make_task()
 
@@ -191,6 +194,7 @@ def test_without_fusion_sam_is_never_asked(make_task: Callable[..., Task], make_
     assert torch.allclose(frame.restore(plan.merge(windows))[0], found, atol=0.01)
 
 
+@pytest.mark.slow
 def test_joint_teaching_follows_the_assistant(make_task: Callable[..., Task], make_config: Make) -> None:
     method = GoodSam(make_task(), make_config(joint=True))
     stage = method.stages[-1]
@@ -249,6 +253,7 @@ def test_students_of_any_bands_learn_from_the_same_ensemble(
         assert method.eval()(torch.randn(2, bands, 33, 70)).shape == (2, 2, 33, 70)
 
 
+@pytest.mark.slow
 def test_the_seam_is_no_worse_than_elsewhere(make_task: Callable[..., Task], make_config: Make) -> None:
     method = GoodSam(make_task(), make_config(around=32, distil={"windows": 0, "features": 0}), assistant=Blurred())
     batch = batch_of(size=(32, 128))

@@ -42,6 +42,7 @@ def target(tmp_path: Path) -> Path:
     )
 
 
+@pytest.mark.slow
 def test_from_pinhole_pictures_to_a_student_alone(source: Path, target: Path, tmp_path: Path) -> None:
     settings = {**SMALL, "cache": str(tmp_path / "cache")}
     train(source, method="goodsam", out=tmp_path / "a", stop_after="assistant", settings=settings, quiet=True, **QUICK)
@@ -65,6 +66,7 @@ def test_from_pinhole_pictures_to_a_student_alone(source: Path, target: Path, tm
         again.method.ensemble(image[0])
 
 
+@pytest.mark.slow
 def test_one_run_with_a_labelled_split(source: Path, target: Path, tmp_path: Path) -> None:
     """Both kinds of images in one data set: the assistant's stage is told which split has labels."""
     text = target.read_text().replace("splits:\n- train\n", "splits:\n- train\n- source\n")
@@ -84,6 +86,7 @@ def test_what_belongs_to_the_method_is_said_by_its_name() -> None:
     assert values == {"method": "goodsam", "settings": {"assistant": "runs/a", "fusion": {"output": "hard"}}}
 
 
+@pytest.mark.slow
 def test_an_assistant_sees_numbers_as_it_learnt_them(source: Path, target: Path, tmp_path: Path) -> None:
     """The same image under other statistics gets the same answer."""
     from sensam.methods.base import Task
