@@ -21,8 +21,8 @@ SHAPES = {
     "odd width": (1, 2, None, 5, 3, 10),
     "narrow head": (1, 2, None, 16, 16, 8),
 }
-EXACT = [path for path in PATHS if path != "explicit"]
-TRAINABLE = [path for path in EXACT if path != "flex"]
+TRAINABLE = [path for path in PATHS if path not in ("explicit", "flex")]
+EXACT = [*TRAINABLE, pytest.param("flex", marks=pytest.mark.slow)]  # which loads torch's compiler
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 shapes = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
@@ -139,6 +139,7 @@ def test_chunked_gradients_against_differences() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # PyTorch's own check asks
+@pytest.mark.slow
 def test_chunked_is_a_proper_operator() -> None:
     given = [tensor[0].requires_grad_() for tensor in inputs((1, 2, None, 2, 3, 4))]
     torch.library.opcheck(chunked._attend, given)

@@ -68,6 +68,7 @@ def test_gradients_equal_those_of_the_explicit_path(size: tuple[int, int], path:
         assert (grads[1][name] - reference).abs().max() < 1e-5 * max(1, reference.abs().max()), name
 
 
+@pytest.mark.slow
 def test_flex_equals_transformers() -> None:
     encoder, image = make().use_attention("flex"), torch.randn(1, 3, 20, 44)
     with torch.no_grad():
