@@ -13,6 +13,7 @@ def vit_b() -> dict[str, Part]:
     return {part.strategy: part for part in count_parts(anatomy("b"), 6, ["mat_conv"], STRATEGIES)}
 
 
+@pytest.mark.slow
 def test_trained_parameters_are_those_of_the_method(vit_b: dict[str, Part]) -> None:
     trained = {name: part.trained for name, part in vit_b.items()}
     assert trained == {
@@ -25,6 +26,7 @@ def test_trained_parameters_are_those_of_the_method(vit_b: dict[str, Part]) -> N
     }
 
 
+@pytest.mark.slow
 def test_prompts_cost_less_than_a_tenth_of_the_encoder(vit_b: dict[str, Part]) -> None:
     plain = vit_b["full"].encoder_gflop
     assert 930 < plain < 983  # SAM's own count includes the windows' padding, which we leave out
@@ -33,6 +35,7 @@ def test_prompts_cost_less_than_a_tenth_of_the_encoder(vit_b: dict[str, Part]) -
     assert [round(vit_b[name].decoder_gflop, 1) for name in ("full", "prompt")] == [3.6, 5.8]
 
 
+@pytest.mark.slow
 def test_the_transfer_layer_costs_11_gflop(vit_b: dict[str, Part]) -> None:
     (zeroshot,) = count_parts(anatomy("b"), 6, ["zeroshot"], ["full"])
     assert vit_b["full"].encoder_gflop - zeroshot.encoder_gflop == pytest.approx(10.9, abs=0.1)

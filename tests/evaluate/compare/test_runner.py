@@ -64,6 +64,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.slow
 def test_every_method_learns_from_the_same_windows(
     make_plan: MakePlan, make_bench: MakeBench, seen: dict[str, list[str]]
 ) -> None:
@@ -101,6 +102,7 @@ def test_a_worker_that_comes_early_may_not_test(make_plan: MakePlan, make_bench:
         runner._check_sealed(bench, list(bench.plan.cells()))
 
 
+@pytest.mark.slow
 def test_two_stages_get_a_control_of_equal_total_budget(make_plan: MakePlan, make_bench: MakeBench) -> None:
     bench = make_bench(make_plan(methods=["scratch", "e2sam"], inherit_steps=3))
     assert list(bench.plan.entries) == ["scratch", "e2sam", CONTROL]
@@ -109,6 +111,7 @@ def test_two_stages_get_a_control_of_equal_total_budget(make_plan: MakePlan, mak
     assert found == {"scratch": {"finetune": 2}, "e2sam": {"inherit": 3, "finetune": 2}, CONTROL: {"finetune": 5}}
 
 
+@pytest.mark.slow
 def test_inheritance_is_done_once_for_all_shares_of_labels(
     make_plan: MakePlan, make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +127,7 @@ def test_inheritance_is_done_once_for_all_shares_of_labels(
     ]
 
 
+@pytest.mark.slow
 def test_records_and_report(make_plan: MakePlan, make_bench: MakeBench) -> None:
     bench = make_bench(make_plan(methods=["scratch", "resam"], seeds=2, shares=[0.5, 1.0]))
     said: list[str] = []
@@ -182,6 +186,7 @@ def test_what_cannot_be_trained_is_left_out_and_said(
     assert gather(bench.plan, bench.folder).skipped == ()
 
 
+@pytest.mark.slow
 def test_tuning_asks_the_validation_split_and_is_used(make_plan: MakePlan, make_bench: MakeBench) -> None:
     bench = make_bench(make_plan(entries={"tuned": {"method": "scratch", "tune": {"rate": [1e-5, 3e-2]}}}, steps=6))
     work(bench)
@@ -192,6 +197,7 @@ def test_tuning_asks_the_validation_split_and_is_used(make_plan: MakePlan, make_
     assert run["stages"]["finetune"]["rate"] == found.train["rate"]
 
 
+@pytest.mark.slow
 def test_minutes_become_steps(make_plan: MakePlan, make_bench: MakeBench) -> None:
     bench = make_bench(make_plan(methods=["scratch"], minutes=0.002))
     found = settle(bench, "scratch")

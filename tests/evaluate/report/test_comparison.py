@@ -145,6 +145,7 @@ def test_every_drawing_is_beside_the_page_in_two_forms(page: Path) -> None:
     assert not list(page.parent.rglob("*.part*"))
 
 
+@pytest.mark.slow
 def test_the_page_is_the_same_every_time(page: Path, outcome: Outcome, dataset: Dataset, tmp_path: Path) -> None:
     extras = Extras(
         panels=draw_cases(outcome, dataset, "test"),

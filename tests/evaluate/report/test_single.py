@@ -40,6 +40,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_a_run_is_reported_without_touching_the_test_split(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     splits = []
     original = EvaluationStream.__init__
