@@ -24,7 +24,7 @@ SAME = 0.01  # share by which a resolution may differ and still be the wanted on
 
 
 def regrid(source: Located, resolution: Resolution, model: Segmenter) -> Located:
-    """The same files at a resolution, or at the one the model was trained at; unchanged where they have that already."""
+    """The same files at a resolution, or at the one that the model was trained at; unchanged where it is theirs."""
     if resolution != "trained":
         return on_grid(source, resolution)
     first = source if isinstance(source, str) else next(iter(source.values()))
