@@ -68,7 +68,9 @@ def test_rows_fill_the_page_and_never_leave_it(count: int, shapes: list[tuple[in
         assert sum(widths) <= WIDTH - 2 * MARGIN + 1e-6
 
 
-@pytest.mark.parametrize("bands", [1, 7, 20])
+@pytest.mark.parametrize(
+    "bands", [pytest.param(1, marks=pytest.mark.slow), 7, pytest.param(20, marks=pytest.mark.slow)]
+)
 def test_a_sheet_is_drawn(make_set: Any, tmp_path: Path, bands: int) -> None:
     small = make_set(bands=bands)
     path = draw_contact_sheet(survey(open_dataset(small.yaml)), tmp_path / "deep/sheet.png")

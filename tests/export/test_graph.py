@@ -51,6 +51,7 @@ def made(tmp_path_factory):
     return model, path
 
 
+@pytest.mark.slow
 def test_an_onnx_file_computes_the_same_for_any_batch(made):
     model, path = made
     exported = load_onnx(path)
@@ -164,6 +165,7 @@ def test_torch_export_computes_the_same(tmp_path):
         assert (exported.logits(image).softmax(1) - model.logits(image).softmax(1)).abs().max() < 1e-5
 
 
+@pytest.mark.slow
 def test_an_onnx_file_maps_scenes(made, tmp_path):
     model, path = made
     scene = write_scene(tmp_path / "scene.tif", ground(80, 70))
