@@ -1,8 +1,8 @@
 """Samples per second from tiles and from whole scenes, against a plain rasterio loop; waiting while a student learns.
 
 The plain loop is what torchgeo's and most people's data sets do: open with rasterio, read, make float32, stack,
-normalise the batch. It keeps no valid mask, looks at no nodata and does not shuffle windows by seed; ours does.
-Both run in turns in one process, so that only their ratio counts.
+normalise the batch. It keeps no valid mask and looks at no nodata; ours does. It is given the windows that ours draws,
+since other windows touch more or fewer of a file's blocks. Both run in turns in one process: only their ratio counts.
 
     python benchmarks/data.py --output benchmarks/results/data
 """
@@ -35,10 +35,12 @@ from sensam.data.feed import Feed
 from sensam.data.layout import parse_spec
 from sensam.data.loader import Loader
 from sensam.data.native import close_files, plain_planes, read_planes
+from sensam.data.pairing import Item
 from sensam.data.stream import TrainingStream
 
 MEAN, STD = 1200.0, 600.0
 CLASSES = 5
+Place = tuple[Item, tuple[int, int, int, int]]
 STILL = Augment()  # the plain loop changes nothing either
 
 
@@ -123,18 +125,16 @@ def write_files(case: Case, folder: Path) -> SensamDataset:
 class PlainRasterio(Dataset[dict[str, torch.Tensor]]):
     """Open, read, float32: the loop to beat. A scene stays open, which torchgeo's cache does too."""
 
-    def __init__(self, dataset: SensamDataset, case: Case, length: int) -> None:
-        self.items, self.case, self.length = dataset.items("train"), case, length
+    def __init__(self, places: list[Place], case: Case) -> None:
+        self.places, self.case = places, case
         self.kept: dict[Path, Any] = {}
 
     def __len__(self) -> int:
-        return self.length
+        return len(self.places)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        item = self.items[index % len(self.items)]
-        random = np.random.default_rng(index)
-        row, column = random.integers(0, self.case.side - self.case.window + 1, 2).tolist()
-        area = Window(column, row, self.case.window, self.case.window)
+        item, (row, column, rows, columns) = self.places[index]
+        area = Window(column, row, columns, rows)
         image = self.read(item.images[0], area).astype(np.float32)
         label = self.read(item.mask or Path(), area)[0].astype(np.int64)
         return {"image": torch.from_numpy(image), "mask": torch.from_numpy(label)}
@@ -148,10 +148,10 @@ class PlainRasterio(Dataset[dict[str, torch.Tensor]]):
         return self.kept[path].read(window=area)
 
 
-def plain_batches(dataset: SensamDataset, case: Case, length: int) -> Iterator[torch.Tensor]:
+def plain_batches(dataset: SensamDataset, case: Case, places: list[Place]) -> Iterator[torch.Tensor]:
     mean = torch.tensor([band.mean for band in dataset.sensor.bands])[:, None, None]
     std = torch.tensor([band.std for band in dataset.sensor.bands])[:, None, None]
-    for batch in DataLoader(PlainRasterio(dataset, case, length), batch_size=case.batch):
+    for batch in DataLoader(PlainRasterio(places, case), batch_size=case.batch):
         yield (batch["image"] - mean) / std
 
 
@@ -170,8 +170,8 @@ def seconds(work: Callable[[], Iterator[Any]]) -> float:
     return time.process_time() - start
 
 
-def decoding_seconds(dataset: SensamDataset, case: Case, length: int) -> float:
-    """The pixels of the same windows, and nothing else."""
+def drawn(dataset: SensamDataset, case: Case, length: int) -> list[Place]:
+    """Which windows our loader takes, in its order."""
     stream = TrainingStream(dataset, "train", size=case.window, length=length, augment=STILL)
     feed, places = Feed(dataset), []
     read = feed.portion
@@ -179,6 +179,11 @@ def decoding_seconds(dataset: SensamDataset, case: Case, length: int) -> float:
     stream._feed = feed
     for _ in stream:
         pass
+    return places
+
+
+def decoding_seconds(dataset: SensamDataset, places: list[Place]) -> float:
+    """The pixels of the same windows, and nothing else."""
     source = {item: dataset.source(item) for item, _ in places}
     close_files()
     start = time.process_time()
@@ -196,11 +201,12 @@ def measure(case: Case, rounds: int, length: int) -> Result:
     """Ours and theirs in turns; the first round of each only warms the disk cache."""
     with tempfile.TemporaryDirectory() as folder:
         dataset = write_files(case, Path(folder))
+        places = drawn(dataset, case, length)
         times: dict[str, list[float]] = {"ours": [], "plain": [], "decoding": []}
         work: dict[str, Callable[[], float]] = {
             "ours": lambda: seconds(lambda: our_batches(dataset, case, length)),
-            "plain": lambda: seconds(lambda: plain_batches(dataset, case, length)),
-            "decoding": lambda: decoding_seconds(dataset, case, length),
+            "plain": lambda: seconds(lambda: plain_batches(dataset, case, places)),
+            "decoding": lambda: decoding_seconds(dataset, places),
         }
         for turn in range(rounds + 1):
             for name in list(work) if turn % 2 else list(reversed(work)):

@@ -47,6 +47,7 @@ class Acceptance:
         return valid_HW
 
 
+Line = tuple[NDArray[np.float64], NDArray[np.float64]]
 Judge = Callable[[NDArray[Any]], NDArray[np.bool_] | None]
 
 
@@ -56,6 +57,7 @@ class Feed:
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
         self._judges_of: dict[tuple[np.dtype[Any], Planes], list[Judge]] = {}
+        self._line_of: dict[tuple[Scaling | None, ...], Line] = {}
 
     def portion(self, item: Item, window: Window | None) -> Portion:
         """One window; rows and columns count from the sample's part of the scene."""
@@ -100,11 +102,14 @@ class Feed:
         mean_C, std_C = self._statistics
         return Portion(decoded.pixels_CHW, valid_CHW, 1 / std_C, -mean_C / std_C)
 
-    def _line(self, stated: tuple[Scaling | None, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        bands = self.dataset.sensor.bands
-        packing = np.array([band.scaling(entry) for band, entry in zip(bands, stated, strict=True)], np.float64)
-        mean_C, std_C = self._statistics
-        return packing[:, 0] / std_C, (packing[:, 1] - mean_C) / std_C
+    def _line(self, stated: tuple[Scaling | None, ...]) -> Line:
+        """Gain and bias of every band, worked out once for each way in which files state theirs."""
+        if stated not in self._line_of:
+            bands = self.dataset.sensor.bands
+            packing = np.array([band.scaling(entry) for band, entry in zip(bands, stated, strict=True)], np.float64)
+            mean_C, std_C = self._statistics
+            self._line_of[stated] = packing[:, 0] / std_C, (packing[:, 1] - mean_C) / std_C
+        return self._line_of[stated]
 
     @cached_property
     def _statistics(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -134,8 +139,10 @@ def judge_floats(
     low, high = float(stored_HW.min()), float(stored_HW.max())  # NaN if there is any
     marks = [mark for mark in (nodata, band.nodata) if mark is not None]
     if isfinite(low) and isfinite(high) and not any(low <= np.float32(mark) <= high for mark in marks):
+        if band.valid_range is None:
+            return None
         ends = np.array([low, high], np.float32)
-        if band.valid_range is None or band.decode(ends, np.ones(2, bool), stated)[1].all():
+        if band.decode(ends, np.ones(2, bool), stated)[1].all():
             return None
     present_HW = np.ones(stored_HW.shape, bool) if nodata is None else np.asarray(stored_HW != np.float32(nodata))
     return band.decode(stored_HW, present_HW, stated)[1]

@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.windows import Window as GdalWindow
 
 from sensam.data.layout import FilesSpec, LabelSpec
-from sensam.data.native import ARRAY_SUFFIXES, kept_open
+from sensam.data.native import ARRAY_SUFFIXES, area_to_read, kept_open
 from sensam.data.raster import Window
 from sensam.data.readers import open_raster
 from sensam.data.resample import resample_linear, resample_nearest
@@ -50,7 +49,7 @@ def _read(path: Path, files: FilesSpec, window: Window | None, *, colours: bool)
         raster = open_raster(path, window=window, key=files.variable, axes=files.axes)
         return np.where(raster.valid_CHW, raster.pixels_CHW, np.nan), None
     with kept_open(path) as dataset:
-        stored_CHW = dataset.read(window=window and GdalWindow(window[1], window[0], window[3], window[2]))
+        stored_CHW = dataset.read(window=area_to_read(window, dataset.shape))
         if not colours or dataset.count != 1:
             return stored_CHW, describe_once(path).nodata[0]
         return _looked_up(stored_CHW[0], dataset, path), None

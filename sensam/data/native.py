@@ -15,6 +15,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
 from rasterio.windows import Window as GdalWindow
 
 from sensam.data.raster import Scaling, Window
@@ -45,7 +46,7 @@ def kept_open(path: Path) -> Iterator[Any]:
             # Without this GDAL lists the whole folder for every file it opens, which takes longer than reading a tile.
             with catch_warnings(), rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
                 simplefilter("ignore", NotGeoreferencedWarning)
-                _open[key] = rasterio.open(path)
+                _open[key] = DatasetReader(str(path))  # rasterio.open would enter another environment for it
             if len(_open) > MOST_OPEN:
                 _open.popitem(last=False)[1].close()
         _open.move_to_end(key)
@@ -105,9 +106,17 @@ def read_planes(path: Path, planes: Planes, window: Window | None) -> NDArray[An
     """Stored numbers, bands first."""
     if path.suffix.lower() == ".npy":
         return _read_mapped(path, planes, window)
-    area = None if window is None else GdalWindow(window[1], window[0], window[3], window[2])
     with kept_open(path) as dataset:
-        return np.asarray(dataset.read([position + 1 for position in planes.positions], window=area))
+        bands = [position + 1 for position in planes.positions]
+        return np.asarray(dataset.read(bands, window=area_to_read(window, dataset.shape)))
+
+
+def area_to_read(window: Window | None, shape: tuple[int, int]) -> GdalWindow | None:
+    """A window in rasterio's words; None for the whole file, which rasterio reads with less ado."""
+    if window is None or window == (0, 0, *shape):
+        return None
+    row, column, rows, columns = window
+    return GdalWindow(column, row, columns, rows)
 
 
 def _has_only_nodata(path: Path, bands: int) -> bool:
