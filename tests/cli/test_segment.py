@@ -79,6 +79,7 @@ def test_a_sam_sees_the_rgb_bands_of_a_sensor(
     assert run(*words, "--sensor", tmp_path / "five.yaml") == 0
 
 
+@pytest.mark.slow
 def test_a_trained_model_answers_on_its_own_sensor(
     run: Run, sam: Path, make_scene: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,6 +109,7 @@ def test_a_format_is_settled_before_anything_is_computed(
     assert "does not say in which format" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_grid_of_parts(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("parts", "--size", "nano", "--bands", 2, "--projector", "mat_conv", "--strategy")
     assert run(*words, "lora", "--amount", 4) == 0

@@ -20,6 +20,7 @@ def untaught(tmp_path: Path) -> Path:
     return tmp_path / "untaught"
 
 
+@pytest.mark.slow
 def test_a_picture_and_a_table(
     run: Run, untaught: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,7 @@ def call(*arguments: str | Path) -> str:
     return result.output
 
 
+@pytest.mark.slow
 def test_from_data_to_scores(fog: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     text = call("train", fog, "--method", "tests.train.tiny:Tiny", "--out", out, *QUICK)

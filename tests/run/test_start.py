@@ -64,6 +64,7 @@ def test_a_run_saves_what_was_learnt_and_comes_back_the_same(tmp_path: Path, sam
 
 @pytest.mark.parametrize("stages", [("inherit",), ("inherit", "finetune")])
 @torch.no_grad()
+@pytest.mark.slow
 def test_an_inherited_student_stands_in_the_encoders_place(tmp_path: Path, sam: Path, stages: tuple[str, ...]) -> None:
     task = Task(make_sensor(5), ("dry", "wet"), load_sam(sam), size=32)
     student = E2Sam(task, E2SamConfig())

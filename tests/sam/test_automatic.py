@@ -237,13 +237,8 @@ def their_pipeline(nano: Sam) -> Callable[..., dict[str, Any]]:
     return run
 
 
-@pytest.mark.parametrize(
-    ("size", "layers"),
-    [
-        ((128, 128), 0),
-        *(pytest.param(*case, marks=pytest.mark.slow) for case in (((128, 192), 0), ((256, 200), 0), ((100, 90), 1))),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "layers"), [((128, 128), 0), ((128, 192), 0), ((256, 200), 0), ((100, 90), 1)])
 def test_masks_are_those_of_transformers(
     nano: Sam, their_pipeline: Callable[..., dict[str, Any]], size: tuple[int, int], layers: int
 ) -> None:

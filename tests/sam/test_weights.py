@@ -39,7 +39,7 @@ def write(layout: str, twin: SamModel, folder: Path, meta: dict[str, Tensor]) ->
 
 
 @pytest.mark.parametrize("layout", ["folder", "parts", "file", "bin", "meta"])
-@pytest.mark.parametrize("bands", [3, 13])
+@pytest.mark.parametrize("bands", [3, pytest.param(13, marks=pytest.mark.slow)])
 def test_every_format_gives_the_same_sam(
     pair: Pair, meta_state: MetaState, tmp_path: Path, layout: str, bands: int
 ) -> None:

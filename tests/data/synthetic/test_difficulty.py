@@ -5,7 +5,6 @@ from functools import cache
 import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 from sensam.data.synthetic import Family, Scene, family
 from sensam.data.synthetic.difficulty import best_interval, one_band_table
@@ -56,6 +55,7 @@ def test_no_band_gives_a_class_away(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TELLING)
+@pytest.mark.slow
 def test_bands_and_surroundings_together_do_much_better(name: str) -> None:
     of = family(name)
     one_band = one_band_table(scenes_of(name), len(of.classes)).max(axis=1)
@@ -69,6 +69,8 @@ def test_bands_and_surroundings_together_do_much_better(name: str) -> None:
 
 def learnt_iou(of: Family, scenes: list[Scene]) -> np.ndarray:
     """IoU per class on the last third of the scenes, of a small boosting that has seen the others."""
+    from sklearn.ensemble import HistGradientBoostingClassifier  # a second, which the fast tests save
+
     rng = np.random.default_rng(0)
     n_learnt = len(scenes) * 2 // 3
     samples, answers = [], []

@@ -109,6 +109,7 @@ def adapt(consistency: float, anchor: float, steps: int = 60) -> tuple[float, fl
     return miou(before, truth), miou(after, truth), len(np.unique(after))
 
 
+@pytest.mark.slow
 def test_consistency_alone_collapses_and_the_anchor_prevents_it() -> None:
     before, alone, _ = adapt(1.0, 0.0)
     assert before - alone >= 15, "the negative control"
