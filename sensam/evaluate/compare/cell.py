@@ -23,8 +23,8 @@ from sensam.evaluate.records import CellRecord, Costs, Evidence
 from sensam.evaluate.report.page import write_text
 from sensam.methods.base import Task
 from sensam.run import Model, build_method, load
+from sensam.run.model import load_start
 from sensam.run.training import run
-from sensam.sam.weights import load_sam
 from sensam.train.display import Display
 from sensam.version import __version__
 
@@ -79,7 +79,7 @@ def stages_of(entry: Entry, plan: Plan, data: str) -> Stages:
     """Asked of the method itself, built once for the purpose."""
     dataset = open_dataset(data)
     sensor = dataset.sensor.with_statistics([0.0] * len(dataset.sensor.bands), [1.0] * len(dataset.sensor.bands))
-    task = Task(sensor, dataset.classes, load_sam(plan.teacher), plan.train.size, dataset.ignore)
+    task = Task(sensor, dataset.classes, load_start(plan.teacher), plan.train.size, dataset.ignore)
     stages = build_method(entry.method, task, entry.settings).stages
     if plan.judge == "classes" and (not stages or any(stage.judged_by == "clicks" for stage in stages)):
         raise SettingsError(f"{entry.method} answers clicks, not class maps: leave it out of a comparison of maps.")
