@@ -24,7 +24,7 @@ def export(
     scene: Annotated[list[str] | None, typer.Option(help="A scene to compare on; may be repeated.")] = None,
     tile: Annotated[int | None, typer.Option(help="Pixels on a side.", show_default="as trained")] = None,
     any_size: Annotated[
-        bool, typer.Option("--any-size", help="Images of any size; not every network can (SAM's windows cannot).")
+        bool, typer.Option("--any-size", help="Images of any size, in whole patches of the SAM.")
     ] = False,
     int8: Annotated[bool, typer.Option("--int8", help="8-bit weights; prints what that costs.")] = False,
     tolerance: Annotated[

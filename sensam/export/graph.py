@@ -1,6 +1,6 @@
 """The network with its scaling inside, as other programs run it: stored numbers / 255 in, probabilities out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from sensam.infer.onnx_network import line_of
 from sensam.infer.scene import Scene
 from sensam.infer.segmenter import Segmenter
 from sensam.sam.attention import attention_path
+from sensam.sam.linear import Linear
 from sensam.sam.windows import SelfAttention
 
 TOLERANCE = 1e-3  # of a probability
@@ -23,12 +24,12 @@ TILES = 4  # of each scene, when an export is compared
 
 
 class Graph(nn.Module):
-    """What is exported."""
+    """What is exported, with a rendering of the network that exporters understand."""
 
-    def __init__(self, segmenter: Segmenter) -> None:
+    def __init__(self, segmenter: Segmenter, render: Callable[[nn.Module], nn.Module] | None = None) -> None:
         super().__init__()
         gain, bias = line_of(segmenter.sensor)
-        self.network = portable(segmenter.network)
+        self.network = (render or portable)(segmenter.network)
         self.register_buffer("gain_C11", torch.tensor(gain)[:, None, None])
         self.register_buffer("bias_C11", torch.tensor(bias)[:, None, None])
 
@@ -38,12 +39,25 @@ class Graph(nn.Module):
 
 
 def portable(network: nn.Module) -> nn.Module:
-    """A copy on the CPU whose attention is written out: our fast paths are operations no other program knows."""
+    """A copy on the CPU with attention written out and plain linear layers.
+
+    Our fast attention is made of operations no other program knows, and our linear layers choose their way by how many
+    rows there are, which a tracer would settle for one size of batch.
+    """
     copy = deepcopy(network).eval().cpu()
-    for module in copy.modules():
+    for module in list(copy.modules()):
         if isinstance(module, SelfAttention):
             module.attend = attention_path("explicit")
+        for name, child in list(module.named_children()):
+            if isinstance(child, Linear):
+                setattr(module, name, _plain(child))
     return copy
+
+
+def _plain(linear: Linear) -> nn.Linear:
+    plain = nn.Linear(linear.in_features, linear.out_features, device="meta")
+    plain.weight, plain.bias = linear.weight, linear.bias
+    return plain
 
 
 @dataclass(frozen=True, slots=True)

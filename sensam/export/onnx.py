@@ -10,12 +10,15 @@ import torch
 from torch.export import Dim
 
 from sensam.errors import MissingExtraError, SettingsError
+from sensam.export.any_size import any_size as render_any_size
+from sensam.export.any_size import multiple
 from sensam.export.graph import TOLERANCE, Graph
-from sensam.infer.onnx_network import KEY, open_session
+from sensam.infer.onnx_network import KEY, load_onnx
 from sensam.infer.segmenter import Segmenter
 
 OVERLAP_PERCENT = 12  # an eighth of a tile, as `sensam predict` takes
 CENTIMETRES = 100
+MOST_STEPS = 4096  # of a graph for any size, along a side: patches of the network, or pixels
 DEPENDS_ON_SIZE = (
     "This network cannot be exported for any size: its code depends on the size of the image. "
     "Leave --any-size out; scenes of any size are cut into tiles anyway."
@@ -23,28 +26,32 @@ DEPENDS_ON_SIZE = (
 
 
 def export_onnx(segmenter: Segmenter, path: Path, *, side: int, any_size: bool = False, int8: bool = False) -> Path:
-    """Write the file, whole or not at all. Batches are of any size; tiles have `side` pixels, or any with `any_size`.
+    """Write the file, whole or not at all. Batches are of any size; tiles have `side` pixels.
 
-    `any_size` works for networks whose code does not branch on the size of the image; SAM's windows do.
+    With `any_size` tiles of any size are taken (multiples of the patch by a SAM), and checked at three. A network whose
+    own code branches on the size of the image is refused.
     """
     try:
         import onnx
         import onnxscript  # noqa: F401 - the exporter needs it and would fail late
     except ImportError as error:
         raise MissingExtraError("Exporting to ONNX", "export") from error
-    graph = Graph(segmenter).eval().cpu()
+    step = multiple(segmenter.network) if any_size else 1
+    side = -(-side // step) * step
+    graph = Graph(segmenter, render=render_any_size if any_size else None).eval().cpu()
+    example = torch.zeros(2, len(segmenter.sensor.bands), side, side)
     free: dict[int, Any] = {0: Dim("batch")}
     if any_size:
-        free |= {2: Dim("height", min=8), 3: Dim("width", min=8)}
-    example = torch.zeros(2, len(segmenter.sensor.bands), side, side)
+        free |= {axis: _any_multiple(step, name) for axis, name in ((2, "height"), (3, "width"))}
+        example = torch.nn.functional.pad(example, (0, step))  # lest a tracer takes it that images are square
     program = _traced(graph, example, free, any_size=any_size)
     model = program.model_proto
-    for key, value in metadata(segmenter, side).items():
+    for key, value in metadata(segmenter, side, step).items():
         model.metadata_props.add(key=key, value=value)
     partial = path.with_name(f"{path.stem}.partial.onnx")
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, partial)
-    if any_size and not _takes_any_size(graph, partial, side):
+    if any_size and not _takes_any_size(segmenter, partial, side, step):
         partial.unlink()
         raise SettingsError(DEPENDS_ON_SIZE)
     if int8:
@@ -53,13 +60,20 @@ def export_onnx(segmenter: Segmenter, path: Path, *, side: int, any_size: bool =
     return path
 
 
-def metadata(segmenter: Segmenter, side: int) -> dict[str, str]:
+def _any_multiple(step: int, name: str) -> Any:
+    if step == 1:
+        return Dim(name, min=8, max=MOST_STEPS)
+    return step * Dim(f"{name}_in_patches", min=2, max=MOST_STEPS)
+
+
+def metadata(segmenter: Segmenter, side: int, step: int = 1) -> dict[str, str]:
     """Ours under one key; besides, the keys that Deepness reads, each value as JSON."""
     ours = {
         "sensor": segmenter.sensor.to_dict(),
         "classes": list(segmenter.classes),
         "colours": [list(colour) for colour in segmenter.colours],
         "size": side,
+        "multiple": step,
         "ignore": segmenter.ignore,
         "name": segmenter.name,
         "takes_missing_bands": segmenter.takes_missing_bands,
@@ -105,20 +119,22 @@ def _traced(graph: Graph, example: torch.Tensor, free: dict[int, Any], *, any_si
 
 
 @torch.no_grad()
-def _takes_any_size(graph: Graph, path: Path, side: int) -> bool:
-    """Whether the file computes what the graph computes on other sizes than it was traced at."""
+def _takes_any_size(segmenter: Segmenter, path: Path, side: int, step: int) -> bool:
+    """Whether the file computes what the model computes, smaller and larger than the image it was traced with."""
     from onnxruntime.capi import onnxruntime_pybind11_state as faults  # type: ignore[import-untyped]  # ships no types
 
-    session = open_session(path)
+    exported = load_onnx(path)
     random = torch.Generator().manual_seed(0)
-    bands = graph.get_buffer("gain_C11").shape[0]
-    for rows, columns in ((side + 16, side), (2 * side, 2 * side + 8)):
-        image = torch.rand(1, bands, rows, columns, generator=random)
+    bands = len(segmenter.sensor.bands)
+    half = max(8, side // 2 // step * step, 2 * step)
+    for batch, rows, columns in ((1, side + 3 * step, side), (3, half, half + step), (1, side, side + half)):
+        image = torch.randn(batch, bands, rows, columns, generator=random)
         try:
-            (found,) = session.run(None, {"image": image.numpy()})
+            found = exported.logits(image).softmax(1)
         except (faults.Fail, faults.InvalidArgument, faults.RuntimeException):
             return False
-        if not (torch.from_numpy(found) - graph(image)).abs().max() <= TOLERANCE:
+        wanted = segmenter.logits(image).softmax(1)
+        if found.shape != wanted.shape or not (found - wanted).abs().max() <= TOLERANCE:
             return False
     return True
 

@@ -29,9 +29,10 @@ def line_of(sensor: Sensor) -> tuple[list[float], list[float]]:
 class OnnxNetwork(nn.Module):
     """Normalised pixels to logits, through a graph that takes stored numbers and answers probabilities."""
 
-    def __init__(self, path: Path, session: Any, sensor: Sensor) -> None:
+    def __init__(self, path: Path, session: Any, sensor: Sensor, multiple: int = 1) -> None:
         super().__init__()
         self.session = session
+        self.multiple = multiple  # of which the sides of an image must be
         gain, bias = line_of(sensor)
         self.register_buffer("gain_C11", torch.tensor(gain, dtype=torch.float64)[:, None, None])
         self.register_buffer("bias_C11", torch.tensor(bias, dtype=torch.float64)[:, None, None])
@@ -52,7 +53,7 @@ def load_onnx(path: Path) -> Segmenter:
     sensor = Sensor.from_dict(facts["sensor"], where=f"sensor of {path}")
     _check_shapes(path, session, sensor, facts["classes"])
     return Segmenter(
-        network=OnnxNetwork(path, session, sensor),
+        network=OnnxNetwork(path, session, sensor, facts["multiple"]),
         sensor=sensor,
         classes=tuple(facts["classes"]),
         colours=tuple((r, g, b) for r, g, b in facts["colours"]),
@@ -90,8 +91,8 @@ def open_session(path: Path) -> Any:
 def _facts(path: Path, metadata: Mapping[str, str]) -> Mapping[str, Any]:
     try:
         facts = json.loads(metadata[KEY])
-        wanted = ("sensor", "classes", "colours", "size", "ignore", "name", "takes_missing_bands", "resolution")
-        return {name: facts[name] for name in wanted}
+        wanted = ("sensor", "classes", "colours", "size", "multiple", "ignore", "name", "takes_missing_bands")
+        return {name: facts[name] for name in (*wanted, "resolution")}
     except (KeyError, ValueError, TypeError) as error:
         raise WeightsError(
             f"{path} does not say what its bands and classes are, so it is not one of ours. "
@@ -115,11 +116,17 @@ def _check_shapes(path: Path, session: Any, sensor: Sensor, classes: Sequence[st
 
 
 def check_fixed_size(segmenter: Segmenter, side: int) -> None:
-    """A graph that was exported for one size takes no other."""
+    """A graph that was exported for one size takes no other, and one for any size may take whole patches only."""
     if not isinstance(segmenter.network, OnnxNetwork):
         return
     rows = segmenter.network.session.get_inputs()[0].shape[2]
     if isinstance(rows, int) and rows != side:
         raise SettingsError(
             f"{segmenter.name} was exported for tiles of {rows} pixels. Leave --tile out, or give {rows}."
+        )
+    multiple = segmenter.network.multiple
+    if side % multiple:
+        raise SettingsError(
+            f"{segmenter.name} takes tiles whose sides are multiples of {multiple} pixels, found {side}. "
+            "Leave --tile out, or give such a number."
         )

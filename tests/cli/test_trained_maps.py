@@ -108,3 +108,32 @@ def test_images_without_a_place_give_no_resolution(
     scene = next((tmp_path / "data" / "images").rglob("*.tif"))
     assert run("predict", tmp_path / "run", scene, "-o", tmp_path / "map.tif", "--resample", "trained") == 2
     assert "does not say at what resolution it was trained" in capsys.readouterr().err
+
+
+def probabilities(run: Run, model: Path, scene: Path, out: Path) -> np.ndarray:
+    assert run("predict", model, scene, "-o", out, "--probabilities", "--storage", "uint16") == 0
+    with rasterio.open(out.with_suffix(".probabilities.tif")) as file:
+        return file.read() * np.array(file.scales)[:, None, None]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["cwsam", "scratch"])
+def test_what_is_exported_maps_as_the_run_folder_does(
+    method: str, radar: Path, tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sets = [f"--set={text}" for text in (*QUICK, "train.steps=6", "train.rate=0.01")]  # so that pixels differ
+    assert run("train", radar, "--method", method, "--out", tmp_path / "run", *sets) == 0
+    scene = scene_of(radar)
+    mine = probabilities(run, tmp_path / "run", scene, tmp_path / "run.tif")
+    assert mine.std() > 0.01
+    made = {"onnx": "mine.onnx", "torch": "mine.pt2", "hf": "hub"}
+    for kind, name in made.items():
+        assert run("export", tmp_path / "run", "--format", kind, "-o", tmp_path / name, "--scene", scene) == 0
+    said = capsys.readouterr().out
+    assert said.count("on 4 tiles of your scenes") == 2
+    for kind in ("onnx", "hf"):
+        its = probabilities(run, tmp_path / made[kind], scene, tmp_path / f"{kind}.tif")
+        assert np.abs(its - mine).max() < 1e-3
+        assert np.mean(read(tmp_path / f"{kind}.tif") == read(tmp_path / "run.tif")) > 0.999
+    assert run("predict", tmp_path / "mine.onnx", scene, "-o", tmp_path / "trained.tif", "--resample", "trained") == 0
+    assert np.mean(read(tmp_path / "trained.tif") == read(tmp_path / "run.tif")) > 0.999
