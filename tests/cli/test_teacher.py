@@ -22,6 +22,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_trained_teacher_loads(trained: Path) -> None:
     sam = load_sam(trained / "model")
     assert sam.loaded is not None
@@ -29,6 +30,7 @@ def test_a_trained_teacher_loads(trained: Path) -> None:
     assert sam.anatomy.patch == 8
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_run_again(trained: Path) -> None:
     curve = (trained / "term-2" / "curve.csv").read_text()
     result = CliRunner().invoke(app, ["teacher", "train", str(trained), "--steps", "1"])
@@ -36,6 +38,7 @@ def test_a_finished_run_is_not_run_again(trained: Path) -> None:
     assert (trained / "term-2" / "curve.csv").read_text() == curve
 
 
+@pytest.mark.slow
 def test_scores_stand_beside_flood_fill_and_the_untrained(tmp_path: Path) -> None:
     out = tmp_path / "scores.json"
     result = CliRunner().invoke(app, ["teacher", "score", "--scenes", "2", "--out", str(out)])

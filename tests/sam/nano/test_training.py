@@ -21,6 +21,7 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.slow
 @needs_muon
 def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     whole = train(TINY, tmp_path / "whole", begin(0), save_every=2)
@@ -65,6 +66,7 @@ def test_every_trained_parameter_has_one_optimiser_and_only_matrices_decay() -> 
     assert all(p.ndim == 2 for group in groups if group["weight_decay"] > 0 for p in group["params"])
 
 
+@pytest.mark.slow
 @needs_muon
 def test_school_goes_on_where_it_was_left(tmp_path: Path) -> None:
     def kill(term: int, *_: object) -> None:
