@@ -1,6 +1,7 @@
 """A model described as a STAC item with the Machine Learning Model extension, for catalogues of models."""
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from sensam.infer.segmenter import Segmenter
 from sensam.version import __version__
 
 MLM = "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"
+EO = "https://stac-extensions.github.io/eo/v2.0.0/schema.json"
+CLASSIFICATION = "https://stac-extensions.github.io/classification/v2.0.0/schema.json"
+PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
 TASK = "semantic-segmentation"
 FILE = "stac-item.json"
 
@@ -24,26 +28,30 @@ def write_item(segmenter: Segmenter, folder: Path, assets: dict[str, Path], *, s
 
 def model_item(segmenter: Segmenter, assets: dict[str, Path], *, side: int) -> dict[str, Any]:
     """Bands, statistics, shapes and classes, as the extension names them."""
+    bands = [_band(band) for band in segmenter.sensor.bands]
+    wavelengths = [EO] if any("eo:center_wavelength" in band for band in bands) else []
+    ground = {} if segmenter.resolution is None else {"gsd": segmenter.resolution}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "type": "Feature",
         "stac_version": "1.1.0",
-        "stac_extensions": [MLM],
-        "id": f"{segmenter.name}-{segmenter.sensor.name}-{segmenter.fingerprint}",
+        "stac_extensions": [MLM, CLASSIFICATION, PROCESSING, *wavelengths],
+        "id": _slug(f"{segmenter.name}-{segmenter.sensor.name}-{segmenter.fingerprint}"),
         "geometry": None,
         "properties": {
             "datetime": None,
             "start_datetime": "1970-01-01T00:00:00Z",
             "end_datetime": "9999-12-31T23:59:59Z",
             "created": now,
-            "mlm:name": segmenter.name,
+            "mlm:name": _slug(f"sensam-{segmenter.name}"),
             "mlm:architecture": "Segment Anything",
             "mlm:tasks": [TASK],
-            "mlm:framework": "pytorch",
+            "mlm:framework": "ONNX" if any(path.suffix == ".onnx" for path in assets.values()) else "PyTorch",
             "mlm:total_parameters": sum(weight.numel() for weight in segmenter.network.parameters()),
             "mlm:input": [_input(segmenter, side)],
             "mlm:output": [_output(segmenter, side)],
-            "bands": [_band(band) for band in segmenter.sensor.bands],
+            "bands": bands,
+            **ground,
             "processing:software": {"sensam": __version__},
         },
         "links": [],
@@ -79,7 +87,7 @@ def _output(segmenter: Segmenter, side: int) -> dict[str, Any]:
             "data_type": "float32",
         },
         "classification:classes": [
-            {"value": number, "name": name, "color_hint": f"{red:02X}{green:02X}{blue:02X}"}
+            {"value": number, "name": _slug(name), "title": name, "color_hint": f"{red:02X}{green:02X}{blue:02X}"}
             for number, (name, (red, green, blue)) in enumerate(classes)
         ],
         "post_processing_function": None,
@@ -96,9 +104,14 @@ def _band(band: Any) -> dict[str, Any]:
 
 
 def _asset(path: Path) -> dict[str, Any]:
-    kinds = {".onnx": "application/octet-stream; framework=onnx", ".safetensors": "application/octet-stream"}
-    return {
-        "href": f"./{path.name}",
-        "type": kinds.get(path.suffix, "application/octet-stream"),
-        "roles": ["mlm:model"] if path.suffix in {".onnx", ".pt2", ".safetensors"} else ["metadata"],
-    }
+    kinds = {".onnx": "application/octet-stream; framework=onnx", ".json": "application/json"}
+    facts = {"href": f"./{path.name}", "type": kinds.get(path.suffix, "application/octet-stream")}
+    made_by = {".onnx": "onnx", ".pt2": "torch.export.save", ".safetensors": "safetensors"}
+    if path.suffix not in made_by:
+        return facts | {"roles": ["metadata"]}
+    return facts | {"roles": ["mlm:model"], "mlm:artifact_type": made_by[path.suffix]}
+
+
+def _slug(text: str) -> str:
+    """The extensions' names are of letters, digits, hyphens and underscores."""
+    return re.sub(r"[^0-9A-Za-z]+", "-", text).strip("-") or "unnamed"

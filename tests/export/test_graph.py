@@ -227,7 +227,12 @@ def test_a_stac_item_describes_the_model(made, tmp_path):
     assert facts["mlm:tasks"] == ["semantic-segmentation"]
     assert facts["mlm:input"][0]["bands"] == list(BANDS)
     assert facts["mlm:input"][0]["value_scaling"][0] == {"type": "z-score", "mean": 500.0, "stddev": 250.0}
-    assert facts["mlm:output"][0]["classification:classes"][3] == {"value": 3, "name": "town", "color_hint": "FF0000"}
+    assert facts["mlm:output"][0]["classification:classes"][3] == {
+        "value": 3,
+        "name": "town",
+        "title": "town",
+        "color_hint": "FF0000",
+    }
     assert facts["mlm:total_parameters"] == 3 * 4 * 9 + 4
     assert item["assets"]["model"]["roles"] == ["mlm:model"]
     json.dumps(item)
