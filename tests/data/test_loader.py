@@ -4,11 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+import rasterio
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
 
 from sensam.data.augment import Augment
 from sensam.data.dataset import Dataset, open_dataset
@@ -65,9 +69,13 @@ def test_workers_change_nothing(dataset: Dataset) -> None:
         assert all(equal(list(loader.epoch(epoch)), plain[epoch]) for epoch in range(2))
 
 
-def test_two_processes_together_see_what_one_sees(dataset: Dataset) -> None:
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 3 worker")  # on a machine with two cores
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_two_processes_together_see_what_one_sees(dataset: Dataset, workers: int) -> None:
     one = list(Loader(stream(dataset), batch_size=4).epoch(1))
-    ranks = [list(Loader(stream(dataset), batch_size=2, rank=rank, world=2).epoch(1)) for rank in range(2)]
+    ranks = [
+        list(Loader(stream(dataset), batch_size=2, workers=workers, rank=rank, world=2).epoch(1)) for rank in range(2)
+    ]
     assert [len(batches) for batches in ranks] == [len(one)] * 2
     for whole, first, second in zip(one, *ranks, strict=True):
         assert whole.keys == first.keys + second.keys
@@ -126,6 +134,67 @@ def test_a_batch_is_what_the_sensor_makes_of_the_image(dataset: Dataset) -> None
         expected = np.where(decoded.valid_HW, dataset.read_label(item), 255)
         assert np.array_equal(batch.label_BHW[row], expected)
         assert (batch.image_BCHW[row].numpy()[~decoded.valid_CHW] == 0).all()
+
+
+HIDDEN = 120  # what stands where there is nothing, and must never be seen
+
+
+def write_with_holes(folder: Path, kind: str, holes_HW: NDArray[np.bool_]) -> dict[str, Any]:
+    """Three bands of 5, and no data in the holes, said in one of the ways in which files say it."""
+    filler = {"nodata": -9999, "rule": -9999, "NaN": np.nan, "mapped NaN": np.nan}.get(kind, HIDDEN)
+    dtype = {"nodata": "float32", "NaN": "float32", "mapped NaN": "float32", "rule": "int16", "fill value": "int16"}
+    stored_CHW = np.where(holes_HW, filler, 5).astype(dtype.get(kind, "uint8"))[None].repeat(3, 0)
+    if kind == "mapped NaN":
+        np.save(folder / "a.npy", stored_CHW)
+    elif kind == "fill value":
+        with h5py.File(folder / "a.nc", "w") as file:
+            for name, plane_HW in zip("xyz", stored_CHW, strict=True):
+                file[name] = plane_HW
+                file[name].attrs["_FillValue"] = np.int16(HIDDEN)
+    elif kind == "alpha":
+        there_HW = np.where(holes_HW, 0, 255).astype(np.uint8)
+        Image.fromarray(np.concatenate([stored_CHW, there_HW[None]]).transpose(1, 2, 0), "RGBA").save(folder / "a.png")
+    else:
+        facts = {"driver": "GTiff", "count": 3, "height": 20, "width": 20, "dtype": stored_CHW.dtype.name}
+        facts |= {"nodata": -9999} if kind == "nodata" else {}
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(folder / "a.tif", "w", **facts) as file:
+            file.write(stored_CHW)
+            if kind == "mask band":
+                file.write_mask(~holes_HW)
+    return {"nodata": -9999} if kind == "rule" else {}
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("kind", ["nodata", "rule", "NaN", "mapped NaN", "mask band", "alpha", "fill value"])
+def test_what_is_no_data_in_a_file_is_none_in_the_batch(tmp_path: Path, save: Save, kind: str) -> None:
+    from sensam.data.layout import parse_spec
+
+    holes_HW = np.zeros((20, 20), bool)
+    holes_HW[:, 4:8] = holes_HW[15, 15] = True
+    rule = write_with_holes(tmp_path, kind, holes_HW)
+    save(tmp_path / "masks/a.png", np.ones((1, 20, 20), np.uint8))
+    every = {"mean": 3, "std": 2, "unit": "DN", "valid_range": [0, 200], **rule}
+    (path,) = tmp_path.glob("a.*")
+    files = {"images": f"*{path.suffix}", "masks": "masks/*.png", "classes": ["land", "water"]}
+    data = Dataset(
+        parse_spec({"sensor": {"name": "s", "every_band": every, "bands": [*"xyz"]}, **files}, base=tmp_path)
+    )
+
+    (batch,) = Loader(EvaluationStream(data, "train"), batch_size=1)
+    assert np.array_equal(batch.valid_BHW[0], ~holes_HW)
+    assert np.array_equal(batch.label_BHW[0], np.where(holes_HW, 255, 1))  # type: ignore[index]
+    assert np.array_equal(batch.image_BCHW[0], np.where(holes_HW, 0, 1).astype(np.float32)[None].repeat(3, 0))
+
+    moved = Augment(flip_rows=True, flip_columns=True, turn=True, scale=(0.5, 2.0))
+    for augment in (moved, moved.model_copy(update={"gain": 0.5, "offset": 1.0, "noise": 1.0})):
+        for batch in Loader(TrainingStream(data, "train", size=16, length=6, augment=augment), batch_size=2):
+            valid_BCHW = batch.valid_BHW[:, None].expand(-1, 3, -1, -1)
+            assert batch.label_BHW is not None
+            assert 0 < valid_BCHW.float().mean() < 1
+            assert torch.equal(batch.label_BHW, torch.where(batch.valid_BHW, 1, 255))
+            assert (batch.image_BCHW[~valid_BCHW] == 0).all()
+            seen = batch.image_BCHW[valid_BCHW]
+            assert (seen.min() >= -1.5) if augment.has_light else bool((seen - 1).abs().max() < 1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "int32", "float32"])

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
+from rasterio.transform import Affine
+from rasterio.windows import Window
 
 from sensam.data.augment import Augment
 from sensam.data.dataset import Dataset, open_dataset
@@ -15,6 +18,7 @@ from sensam.data.sample import Sample
 from sensam.data.stream import EvaluationStream, TrainingStream
 from sensam.data.windows import assemble
 from sensam.errors import InputError, SettingsError
+from tests.data.readers.conftest import peak_memory, resident_bytes
 
 Save = Callable[..., Path]
 SENSOR = {"name": "one", "bands": [{"name": "a", "unit": "DN", "mean": 0.0, "std": 1.0}]}
@@ -92,6 +96,26 @@ def test_windows_cover_a_scene_and_label_follows_image(tmp_path: Path, save: Sav
     first = int(still.stored_CHW[0, 0, 0])
     row, column = divmod(first, 30)
     assert np.array_equal(still.stored_CHW, pixels[:, row : row + 6, column : column + 6])
+
+
+def test_samples_of_a_huge_scene_touch_only_what_they_need(tmp_path: Path) -> None:
+    side = 10_000  # blocks that nobody wrote take no room; image and mask would be 900 MB
+    facts = {"driver": "GTiff", "height": side, "width": side, "tiled": True, "sparse_ok": True}
+    place = {"blockxsize": 256, "blockysize": 256, "crs": "EPSG:32633", "transform": Affine(10, 0, 5e5, 0, -10, 5e6)}
+    for name, count, dtype in (("s.tif", 4, "uint16"), ("s_mask.tif", 1, "uint8")):
+        with rasterio.open(tmp_path / name, "w", count=count, dtype=dtype, **facts, **place) as file:
+            file.write(np.ones((count, 256, 256), dtype), window=Window(5120, 5120, 256, 256))
+    every = {"mean": 0.0, "std": 1.0, "unit": "DN"}
+    sensor = {"name": "four", "every_band": every, "bands": [*"abcd"]}
+    data = scene(tmp_path, sensor=sensor, masks="*_mask.tif")
+    stream = TrainingStream(data, "train", size=256, augment=Augment(flip_rows=True, turn=True, scale=(0.8, 1.2)))
+    before = resident_bytes()
+    with peak_memory() as peak:
+        samples = [stream[index] for index in range(6)]
+    assert len(stream) == (side // 256) ** 2
+    assert len({sample.size for sample in samples}) == 1
+    assert peak() < 20_000_000
+    assert resident_bytes() - before < 100_000_000  # what GDAL holds is not Python's
 
 
 def test_windows_that_show_nothing_are_redrawn_the_same_way(tmp_path: Path, save: Save) -> None:

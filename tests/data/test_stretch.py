@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+import scipy.io
 
 from sensam.data.dataset import Dataset
 from sensam.data.layout import parse_spec
@@ -61,6 +63,32 @@ def test_every_type_means_the_same_in_train_and_test(
         stored = amplitudes(seed).astype("uint16" if dtype == "uint16" else "float64")
         power = {"amplitude": stored, "intensity": stored.astype(float) ** 2, "db": 20 * np.log10(stored)}[shown]
         np.testing.assert_allclose(fed(dataset, split), power / limits[1], atol=2e-6)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".mat", ".h5"])
+def test_complex_numbers_of_every_reader_reach_the_batch(tmp_path: Path, suffix: str) -> None:
+    stored_HW = (amplitudes(0)[0] * np.exp(1j * np.arange(SIDE))).astype(np.complex64)
+    path = tmp_path / f"images/train/a{suffix}"
+    path.parent.mkdir(parents=True)
+    if suffix == ".npy":
+        np.save(path, stored_HW)
+    elif suffix == ".npz":
+        np.savez(path, VV=stored_HW)
+    elif suffix == ".mat":
+        scipy.io.savemat(path, {"VV": stored_HW})
+    else:
+        with h5py.File(path, "w") as file:
+            file["VV"] = stored_HW
+    settings = {
+        "sensor": {"name": "radar", "bands": [{"name": "VV", "unit": "dB", "mean": 40.0, "std": 20.0}]},
+        "images": {"files": f"images/{{split}}/*{suffix}", "stretch": {"measured": "complex", "shown": "db"}},
+        "splits": ["train"],
+    }
+    (batch,) = Loader(
+        EvaluationStream(Dataset(parse_spec(settings, base=tmp_path)), "train", labels=False), batch_size=1
+    )
+    decibels_HW = 20 * np.log10(np.abs(stored_HW.astype(np.complex128)))
+    np.testing.assert_allclose(batch.image_BCHW[0, 0].numpy(), (decibels_HW - 40) / 20, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])

@@ -1,6 +1,8 @@
 """Small files of every kind, written by the libraries themselves."""
 
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,24 @@ from numpy.typing import NDArray
 WriteImage = Callable[..., Path]
 UTM = "EPSG:32633"
 GRID = Affine(10.0, 0.0, 500_000.0, 0.0, -10.0, 4_600_000.0)
+
+
+@contextmanager
+def peak_memory() -> Iterator[Callable[[], int]]:
+    """Bytes that Python and numpy held at most inside the block, to be asked for after it."""
+    found = [0]
+    tracemalloc.start()
+    try:
+        yield lambda: found[0]
+        found[0] = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def resident_bytes() -> int:
+    """What the process holds in memory, GDAL's share included."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096
 
 
 @pytest.fixture

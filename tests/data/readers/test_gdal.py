@@ -1,8 +1,5 @@
 """GeoTIFF, PNG, JPEG: exact numbers, every kind of mask, windows."""
 
-import tracemalloc
-from pathlib import Path
-
 import numpy as np
 import pytest
 import rasterio
@@ -10,11 +7,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from rasterio.enums import ColorInterp
+from rasterio.shutil import copy
 
 from sensam.data.readers import describe, open_raster
 from sensam.errors import InputError, SettingsError
 
-from .conftest import GRID, UTM
+from .conftest import GRID, UTM, peak_memory, resident_bytes
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "float32"])
@@ -28,6 +26,18 @@ def test_every_number_comes_back(write_image, numbers, dtype, count):
     assert raster.valid_CHW.all()
     assert (raster.crs, raster.transform) == (rasterio.CRS.from_user_input(UTM), GRID)
     assert not raster.is_decoded
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_a_cloud_optimized_file_gives_its_pixels_and_not_its_overviews(write_image, numbers, tmp_path, dtype):
+    stored = numbers(dtype, (4, 600, 520))
+    plain = write_image("plain.tif", stored, photometric="minisblack")
+    copy(plain, tmp_path / "cloud.tif", driver="COG", BLOCKSIZE=256, OVERVIEW_RESAMPLING="AVERAGE", COMPRESS="DEFLATE")
+    with rasterio.open(tmp_path / "cloud.tif") as dataset:
+        assert dataset.overviews(1)
+    assert (open_raster(tmp_path / "cloud.tif").pixels_CHW == stored).all()
+    part = open_raster(tmp_path / "cloud.tif", bands=[3, 0], window=(250, 200, 300, 320))
+    assert (part.pixels_CHW == stored[[3, 0], 250:550, 200:520]).all()
 
 
 @pytest.mark.parametrize(("dtype", "largest"), [("uint32", 2**24), ("int32", -(2**24)), ("int64", 2**24)])
@@ -270,22 +280,15 @@ def test_a_window_of_a_huge_scene_touches_only_what_it_needs(tmp_path):
     with rasterio.open(path, "w", **profile, tiled=True, blockxsize=256, blockysize=256, sparse_ok=True) as dataset:
         dataset.write(np.full((8, 256, 256), 7, np.uint16), window=((5120, 5376), (5120, 5376)))
     assert path.stat().st_size < 4_000_000  # sparse: the scene itself would be 1.6 GB
-    tracemalloc.start()
     before = resident_bytes()
-    raster = open_raster(path, window=(5200, 5200, 512, 512))
+    with peak_memory() as peak:
+        raster = open_raster(path, window=(5200, 5200, 512, 512))
     grown = resident_bytes() - before
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
     window_bytes = 8 * 512 * 512 * 4
     assert raster.pixels_CHW[:, :176, :176].min() == 7
     assert raster.pixels_CHW[:, 176:, 176:].max() == 0
-    assert peak < 4 * window_bytes
+    assert peak() < 4 * window_bytes
     assert grown < 100_000_000  # GDAL's own memory is not Python's: blocks of 8 bands, not 1.6 GB
-
-
-def resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096
 
 
 def test_colour_names_follow_the_file_not_the_position(write_image, numbers):

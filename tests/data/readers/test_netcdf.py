@@ -11,6 +11,8 @@ from sensam.data.readers import describe, open_raster
 from sensam.errors import InputError, SettingsError
 from sensam.sensors import Sensor, load_sensor
 
+from .conftest import peak_memory
+
 
 def write(path, variables, coords=None, engine="h5netcdf"):
     xarray.Dataset(variables, coords=coords or {}).to_netcdf(path, engine=engine)
@@ -30,15 +32,40 @@ def ahi_file(tmp_path):
     return write(tmp_path / "ahi.nc", variables, coords), packed
 
 
-@pytest.mark.parametrize("engine", ["h5netcdf", "scipy"])
-@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "float32", "float64"])
+@pytest.mark.parametrize(
+    ("engine", "dtype"),
+    [
+        *(("h5netcdf", dtype) for dtype in ("uint8", "int8", "uint16", "int16", "float32", "float64")),
+        *(("scipy", dtype) for dtype in ("int8", "int16", "float32", "float64")),  # NetCDF 3 has no unsigned type
+    ],
+)
 def test_every_number_comes_back(tmp_path, numbers, dtype, engine):
-    stored = numbers("int8", (6, 7)).astype(dtype)
+    stored = numbers("float32" if dtype == "float64" else dtype, (6, 7)).astype(dtype)
     path = write(tmp_path / "a.nc", {"sst": (("y", "x"), stored)}, engine=engine)
     raster = open_raster(path)
     assert (raster.pixels_CHW[0] == stored).all()
     assert raster.bands == ("sst",)
     assert (open_raster(path, window=(2, 3, 2, 4)).pixels_CHW[0] == stored[2:4, 3:7]).all()
+
+
+def test_wide_integers_are_exact_or_refused(tmp_path):
+    stored = np.array([[2**24, -(2**24)], [70_000, 1]], np.int32)
+    assert (open_raster(write(tmp_path / "a.nc", {"a": (("y", "x"), stored)})).pixels_CHW[0] == stored).all()
+    with pytest.raises(InputError, match=r"b\.nc holds int32 value 16777217"):
+        open_raster(write(tmp_path / "b.nc", {"a": (("y", "x"), stored + (stored == 2**24))}))
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".nc"])
+def test_a_window_of_a_huge_scene_touches_only_what_it_needs(tmp_path, suffix):
+    path = tmp_path / f"huge{suffix}"
+    with h5py.File(path, "w") as file:  # chunks that nobody wrote take no room: the scene itself would be 800 MB
+        huge = file.create_dataset("x", (4, 10_000, 10_000), "uint16", chunks=(1, 256, 256), fillvalue=0)
+        huge[:, 5120:5376, 5120:5376] = 7
+    with peak_memory() as peak:
+        raster = open_raster(path, axes="CHW", window=(5200, 5200, 512, 512))
+    assert raster.pixels_CHW[:, :176, :176].min() == 7
+    assert raster.pixels_CHW[:, 176:, 176:].max() == 0
+    assert peak() < 6 * raster.pixels_CHW.nbytes
 
 
 def test_packing_is_stated_and_the_sensor_undoes_it(ahi_file):
