@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from sensam.data.encodings import encode_polarization, stokes
 from sensam.data.raster import Raster
 from sensam.errors import InputError, SettingsError
 from sensam.sensors import Band, Sensor, hyperspectral, load_sensor, name_key, preset_names
@@ -250,32 +251,45 @@ class TestSettings:
             load_sensor("hyperspectral-0")
 
 
-COUNTS = {
-    "depth": 1,
-    "hha": 3,
-    "himawari-ahi": 16,
-    "landsat8": 8,
-    "landsat9": 8,
-    "mri": 4,
-    "polarization": 2,
-    "polarization-encoded": 4,
-    "polarization-stokes": 3,
-    "rgb": 3,
-    "rgb-depth": 4,
-    "rgb-nir": 4,
-    "rgb-thermal": 4,
-    "sar-amplitude": 1,
-    "sar-quadpol": 4,
-    "sentinel1-db": 2,
-    "sentinel2-l1c": 13,
-    "sentinel2-l2a": 12,
-    "thermal": 1,
+AHI = " ".join(f"B{number:02d}" for number in range(1, 17))
+S2 = "B01 B02 B03 B04 B05 B06 B07 B08 B8A B09 B10 B11 B12"
+LANDSAT = "SR_B1 SR_B2 SR_B3 SR_B4 SR_B5 SR_B6 SR_B7 ST_B10"
+REFLECTANCE_AND_K = ["reflectance"] * 7 + ["K"]
+PRESETS = {  # bands in order, what looks like red, green and blue, geometry, units
+    "depth": ("depth", "", "perspective", ["m"]),
+    "hha": ("disparity height angle", "disparity height angle", "perspective", ["DN"] * 3),
+    "himawari-ahi": (AHI, "B03 B02 B01", "nadir", ["albedo"] * 6 + ["K"] * 10),
+    "landsat8": (LANDSAT, "SR_B4 SR_B3 SR_B2", "nadir", REFLECTANCE_AND_K),
+    "landsat9": (LANDSAT, "SR_B4 SR_B3 SR_B2", "nadir", REFLECTANCE_AND_K),
+    "mri": ("FLAIR T1 T1ce T2", "", "perspective", ["DN"] * 4),
+    "polarization": ("dolp aolp", "", "perspective", ["1", "rad"]),
+    "polarization-encoded": ("s0 dolp sin2aolp cos2aolp", "", "perspective", ["DN", "1", "1", "1"]),
+    "polarization-stokes": ("s0 s1 s2", "", "perspective", ["DN"] * 3),
+    "rgb": ("red green blue", "red green blue", "perspective", ["DN"] * 3),
+    "rgb-depth": ("red green blue depth", "red green blue", "perspective", ["DN"] * 3 + ["m"]),
+    "rgb-nir": ("red green blue nir", "red green blue", "nadir", ["DN"] * 4),
+    "rgb-thermal": ("red green blue thermal", "red green blue", "perspective", ["DN"] * 4),
+    "sar-amplitude": ("amplitude", "", "nadir", ["DN"]),
+    "sar-quadpol": ("HH HV VH VV", "", "nadir", ["DN"] * 4),
+    "sentinel1-db": ("VV VH", "", "nadir", ["dB"] * 2),
+    "sentinel2-l1c": (S2, "B04 B03 B02", "nadir", ["reflectance"] * 13),
+    "sentinel2-l2a": (S2.replace("B10 ", ""), "B04 B03 B02", "nadir", ["reflectance"] * 12),
+    "thermal": ("thermal", "", "perspective", ["DN"]),
 }
 
 
 class TestPresets:
     def test_all_are_there(self):
-        assert {name: len(load_sensor(name).bands) for name in preset_names()} == COUNTS
+        assert preset_names() == sorted(PRESETS)
+
+    @pytest.mark.parametrize("name", PRESETS)
+    def test_bands_colours_geometry_and_units(self, name):
+        sensor = load_sensor(name)
+        bands, rgb, geometry, units = PRESETS[name]
+        assert sensor.band_names == tuple(bands.split())
+        assert (sensor.rgb or ()) == tuple(rgb.split())
+        assert sensor.geometry == geometry
+        assert [band.unit for band in sensor.bands] == units
 
     @pytest.mark.parametrize("name", preset_names())
     def test_each_says_what_it_is_for_and_who_says_so(self, name):
@@ -327,6 +341,19 @@ class TestPresets:
         sensor = load_sensor("sentinel1-db")
         decoded = sensor.decode(raster_of(sensor, [[[-9999, -32768, 0, -23.5]]] * 2))
         assert decoded.valid_CHW[0, 0].tolist() == [False, False, True, True]
+
+    @pytest.mark.parametrize("angle", ["double", "radians"])
+    def test_what_polarizers_are_encoded_to_has_a_preset(self, angle):
+        """From four angles to the bands of a preset, by their names and inside their valid ranges."""
+        seen = np.random.default_rng(0).uniform(1, 100, (4, 5, 6)).astype(np.float32)
+        parameters = stokes(Raster(seen, np.ones(seen.shape, bool), ("0", "45", "90", "135"), is_decoded=False))
+        assert parameters.bands == load_sensor("polarization-stokes").band_names
+        encoded = encode_polarization(parameters, angle)
+        sensor = load_sensor("polarization-encoded" if angle == "double" else "polarization")
+        places = [encoded.bands.index(name) for name in sensor.band_names]
+        decoded = sensor.decode(raster_of(sensor, encoded.pixels_CHW[places]))
+        assert decoded.valid_CHW.all()
+        assert np.array_equal(decoded.pixels_CHW, encoded.pixels_CHW[places])
 
     def test_photographs_are_normalised_as_segment_anything_was_trained(self):
         sensor = load_sensor("rgb")

@@ -58,6 +58,23 @@ def test_carbon_dioxide_above_the_top_tells_fog_from_low_cloud(scenes: list) -> 
     assert np.median(fog) > np.median(low) + 2
 
 
+def separation(values_P: np.ndarray, is_fog_P: np.ndarray) -> float:
+    """How often a pixel of fog and one of low cloud are told apart by this number alone: 0.5 is chance."""
+    fog, low = np.sort(values_P[is_fog_P]), np.sort(values_P[~is_fog_P])
+    found = float(np.searchsorted(low, fog).mean() / len(low))
+    return max(found, 1 - found)
+
+
+def test_only_differences_in_the_infrared_tell_fog_from_low_cloud(scenes: list) -> None:
+    chosen = [(scene, np.isin(scene.label_HW, (FOG, LOW_CLOUD))) for scene in scenes]
+    is_fog_P = np.concatenate([scene.label_HW[here] == FOG for scene, here in chosen])
+    values_CP = np.concatenate([scene.raster.pixels_CHW[:, here] for scene, here in chosen], axis=1)
+    found = [separation(values_P, is_fog_P) for values_P in values_CP]
+    assert max(found[:B07]) < 0.6  # in sunlight both are white
+    assert max(found[B07:]) < 0.88  # nor is there a temperature
+    assert separation(values_CP[B13] - values_CP[B16], is_fog_P) > 0.94
+
+
 def test_no_temperature_is_the_temperature_of_fog(scenes: list) -> None:
     foggy = [
         scene.raster.pixels_CHW[B13][scene.label_HW == FOG].mean() for scene in scenes if (scene.label_HW == FOG).any()
