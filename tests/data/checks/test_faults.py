@@ -16,7 +16,7 @@ from rasterio.transform import Affine
 from sensam.data.checks import Inspection, estimates, inspect
 from sensam.data.dataset import open_dataset
 
-Plant = Callable[[Any], str]  # changes files and settings; returns the name that the report must show
+Plant = Callable[[Any], str]  # changes files and settings; returns the path, or the name, that the report must show
 IMAGE, MASK = "train/images/tile_0.tif", "train/masks/tile_0.tif"
 
 
@@ -40,7 +40,7 @@ def change(small: Any, name: str, pixels: Callable[[NDArray[Any]], NDArray[Any]]
     path.unlink()
     with rasterio.open(path, "w", **(profile | shape | facts)) as file:
         file.write(stored_CHW)
-    return Path(name).name
+    return name
 
 
 def change_all(small: Any, kind: str, pixels: Callable[[NDArray[Any]], NDArray[Any]], **facts: Any) -> None:
@@ -63,18 +63,18 @@ def every_band(small: Any, **facts: Any) -> None:
 
 def remove(small: Any, name: str) -> str:
     (small.folder / name).unlink()
-    return Path(name).name
+    return name
 
 
 def cut_short(small: Any, name: str) -> str:
     path = small.folder / name
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
-    return Path(name).name
+    return name
 
 
 def write_bytes(small: Any, name: str, content: bytes) -> str:
     (small.folder / name).write_bytes(content)
-    return Path(name).name
+    return name
 
 
 def unknown_value(small: Any) -> str:
@@ -110,7 +110,7 @@ def unknown_colour(small: Any) -> str:
 
 def colours_read_as_numbers(small: Any) -> str:
     change_all(small, "masks", in_colours)
-    return "tile_0.tif"
+    return MASK
 
 
 def swapped(small: Any) -> str:
@@ -123,7 +123,7 @@ def swapped(small: Any) -> str:
         change(small, str(path.relative_to(small.folder)), lambda a: a[:1])
     change(small, MASK, lambda a: a[:1])
     small.settings["sensor"] = {"name": "one", "bands": [{"name": "band_0", "unit": "DN"}]}
-    return "tile_0.tif"
+    return IMAGE
 
 
 def fractions_in_a_mask(small: Any) -> str:
@@ -142,7 +142,7 @@ def same_ground(small: Any) -> str:
         with rasterio.open(small.folder / f"train/{kind}/tile_1.tif") as file:
             there = file.transform
         change(small, f"val/{kind}/tile_0.tif", transform=Affine(there.a, 0, there.c + 80, 0, there.e, there.f))
-    return "tile_1.tif"
+    return "train/images/tile_1.tif"
 
 
 def same_ground_in_another_projection(small: Any) -> str:
@@ -154,7 +154,7 @@ def same_ground_in_another_projection(small: Any) -> str:
     geographic = {"crs": CRS.from_epsg(4326), "transform": Affine(1e-4, 0, east, 0, -1e-4, north)}
     for kind in ("images", "masks"):
         change(small, f"val/{kind}/tile_0.tif", **geographic)
-    return "tile_1.tif"
+    return "train/images/tile_1.tif"
 
 
 def without_place(small: Any) -> None:
@@ -165,13 +165,13 @@ def without_place(small: Any) -> None:
 def copied_to_another_split(small: Any) -> str:
     without_place(small)
     shutil.copy(small.folder / "train/images/tile_2.tif", small.folder / "val/images/tile_1.tif")
-    return "tile_2.tif"
+    return "train/images/tile_2.tif"
 
 
 def copied_within_a_split(small: Any) -> str:
     without_place(small)
     shutil.copy(small.folder / "train/images/tile_2.tif", small.folder / "train/images/tile_3.tif")
-    return "tile_3.tif"
+    return "train/images/tile_3.tif"
 
 
 def nearly_copied(small: Any) -> str:
@@ -233,8 +233,7 @@ def missing_instrument(small: Any) -> str:
 def instruments_of_other_size(small: Any) -> str:
     missing_instrument(small)
     shutil.copy(small.folder / "train/images/tile_3.tif", small.folder / "train/others/tile_3.tif")
-    change(small, "train/others/tile_3.tif", lambda a: a[:, :8])
-    return "tile_3.tif"
+    return change(small, "train/others/tile_3.tif", lambda a: a[:, :8])
 
 
 def keys_without_a_split(small: Any) -> str:
@@ -264,7 +263,7 @@ def outside_a_little(small: Any) -> str:
 
 def outside_nearly_all(small: Any) -> str:
     every_band(small, valid_range=[0, 1])
-    return "tile_0.tif"
+    return IMAGE
 
 
 def hidden_nodata(small: Any) -> str:
@@ -283,7 +282,7 @@ def names_of_another_sensor(small: Any) -> str:
     path = small.folder / IMAGE
     with rasterio.open(path, "r+") as file:
         file.descriptions = ("red", "nir")
-    return "tile_0.tif"
+    return IMAGE
 
 
 def polygons_of_no_class(small: Any) -> str:
@@ -301,8 +300,8 @@ def polygons_of_no_class(small: Any) -> str:
 
 
 FAULTS: dict[str, Fault] = {
-    "missing mask": Fault(lambda s: remove(s, MASK) and "tile_0.tif", "error", "has no mask", "Add files that match"),
-    "missing image": Fault(lambda s: remove(s, IMAGE), "error", "mask has no image", "or delete the masks"),
+    "missing mask": Fault(lambda s: remove(s, MASK) and IMAGE, "error", "has no mask", "Add files that match"),
+    "missing image": Fault(lambda s: remove(s, IMAGE) and MASK, "error", "mask has no image", "or delete the masks"),
     "no masks at all": Fault(
         lambda s: [remove(s, str(p.relative_to(s.folder))) for p in s.folder.glob("*/masks/*")] and "set",
         "error",
@@ -317,7 +316,9 @@ FAULTS: dict[str, Fault] = {
     "unknown colour": Fault(unknown_colour, "error", "#ff8000 is no class, and stands in 5 pixels", "Add #ff8000"),
     "colours read as numbers": Fault(colours_read_as_numbers, "error", "has 3 bands", "take it out"),
     "mask with fractions": Fault(fractions_in_a_mask, "error", "a mask holds a picture", "swapped"),
-    "swapped files": Fault(swapped, "error", "a mask holds a picture", "Were tile_0.tif and its mask swapped"),
+    "swapped files": Fault(
+        lambda s: swapped(s) and MASK, "error", "a mask holds a picture", "Were tile_0.tif and its mask swapped"
+    ),
     "swapped files, the image": Fault(
         swapped, "error", "an image holds no more values than there are classes", "into the folder of masks"
     ),
@@ -414,7 +415,9 @@ FAULTS: dict[str, Fault] = {
     "empty split": Fault(empty_split, "error", "a split is empty", "Correct its folder"),
     "files that no pattern takes": Fault(
         lambda s: (
-            (s.folder / IMAGE).rename(s.folder / "train/images/tile_0.tiff") and remove(s, MASK) and "tile_0.tiff"
+            (s.folder / IMAGE).rename(s.folder / "train/images/tile_0.tiff")
+            and remove(s, MASK)
+            and "train/images/tile_0.tiff"
         ),
         "warning",
         "1 file beside the images is not used",
