@@ -24,8 +24,8 @@ def guess_sensor(path: Path, name: str) -> str | dict[str, Any]:
     if preset := _preset_for(info):
         return preset
     bands: list[dict[str, Any]] = []
-    for name, length in zip(info.bands, info.wavelengths_nm or (None,) * len(info.bands), strict=True):
-        bands.append({"name": name} if length is None else {"name": name, "wavelength_nm": length})
+    for band, length in zip(info.bands, info.wavelengths_nm or (None,) * len(info.bands), strict=True):
+        bands.append({"name": band} if length is None else {"name": band, "wavelength_nm": length})
     return {"name": name, "every_band": {"unit": "DN"}, "bands": bands}
 
 

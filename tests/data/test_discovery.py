@@ -106,7 +106,9 @@ def test_sensors_from_band_names(tmp_path: Path, save: Save) -> None:
     write(save, tmp_path / "photo", "images/{}.png", "a", np.zeros((3, 8, 8), np.uint8))
     assert guess(tmp_path / "photo")["sensor"] == "rgb"
     write(save, tmp_path / "own", "images/{}.tif", "a", sky, names=("alpha 1", "alpha 2", "x", "y"))
-    assert [band["name"] for band in guess(tmp_path / "own")["sensor"]["bands"]] == ["alpha 1", "alpha 2", "x", "y"]
+    own = guess(tmp_path / "own")["sensor"]
+    assert own["name"] == "own"  # as the folder, and not as a band
+    assert [band["name"] for band in own["bands"]] == ["alpha 1", "alpha 2", "x", "y"]
     write(save, tmp_path / "none", "images/{}.tif", "a", sky[:2])
     assert open_dataset(tmp_path / "none").sensor.band_names == ("band_0", "band_1")
 
@@ -130,6 +132,10 @@ def test_what_cannot_be_guessed_is_asked_for(tmp_path: Path, save: Save) -> None
     write(save, tmp_path / "fractions", "masks/{}.tif", "a", IMAGE.astype(np.float32) / 7)
     with pytest.raises(InputError, match="holds fractions"):
         guess(tmp_path / "fractions")
+    (tmp_path / "arrays/images").mkdir(parents=True)
+    np.savez(tmp_path / "arrays/images/a.npz", cube=np.zeros((9, 9, 2)), labels=np.zeros((9, 9)))
+    with pytest.raises(InputError, match=r"Say which one is the image, with key \(in a dataset\.yaml: variable\)"):
+        guess(tmp_path / "arrays")
 
 
 def test_polygons_of_one_text_attribute(tmp_path: Path, save: Save) -> None:

@@ -117,7 +117,9 @@ class ArrayFile:
         if len(images) == 1 or (len(flat) == len(images) and len({array.shape for array in images}) == 1):
             return images
         held = ", ".join(f"{array.name} ({' x '.join(map(str, array.shape))})" for array in images)
-        raise InputError(f"{self.name} holds {held}. Say which one is the image, with key.")
+        raise InputError(
+            f"{self.name} holds {held}. Say which one is the image, with key (in a dataset.yaml: variable)."
+        )
 
     def _planes(self, arrays: Sequence[StoredArray], axes: Axes | None) -> list[Plane]:
         planes = []

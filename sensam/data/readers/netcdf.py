@@ -60,7 +60,11 @@ def _where_else(path: str, group: str | None) -> str:
 
     with h5py.File(path) as file:
         file.visititems(collect)
-    there = f"It has {', '.join(found[:8])}: name one with key." if found else "It has none elsewhere."
+    there = (
+        f"It has {', '.join(found[:8])}: name one with key (in a dataset.yaml: variable)."
+        if found
+        else "It has none elsewhere."
+    )
     return f"{path} holds no variable in {group or 'its root'}. {there}"
 
 
