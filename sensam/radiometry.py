@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, Protocol
 
 from sensam.errors import InputError, SettingsError
@@ -185,8 +186,7 @@ def _by_count(
         bands = (*bands, "alpha")
     if len(bands) != len(sensor.bands):
         raise InputError(_other_count(sensor, info))
-    foreign = [name for name in called if name and not SAYS_NOTHING.fullmatch(name)]
-    if is_named and foreign:
+    if is_named and not _only_counts(called, sensor):
         raise InputError(
             f"{info.name} names its bands {shown}, which {sensor.name} does not know. "
             f"Say which is which with --bands {_listed(sensor.band_names)}"
@@ -194,6 +194,18 @@ def _by_count(
     as_alpha = ", the last from the alpha channel" if bands != info.bands else ""
     note = f"{info.name} does not name its bands; taken in order as {_shortened(sensor.band_names)}{as_alpha}"
     return Match(tuple(bands), "count", (note,))
+
+
+def _only_counts(called: Sequence[str], sensor: Sensor) -> bool:
+    """Whether names say no more than a number in order: B10 as the eighth of eight means a band, as Landsat's is.
+
+    A cube of which bad bands were dropped leaves out numbers too; there nothing but a number is known on either side.
+    """
+    if any(name and not SAYS_NOTHING.fullmatch(name) for name in called):
+        return False
+    numbers = [int(found[0]) for name in called if (found := re.search(r"[0-9]+", name))]
+    in_order = len(numbers) < len(called) or all(later == earlier + 1 for earlier, later in pairwise(numbers))
+    return in_order or all(SAYS_NOTHING.fullmatch(band.name) for band in sensor.bands)
 
 
 def _other_count(sensor: Sensor, info: Described) -> str:

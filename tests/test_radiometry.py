@@ -76,7 +76,12 @@ class TestMatching:
         found = match(S2, counted(12))
         assert found.how == "count"
         assert found.notes[0].startswith("scene.tif does not name its bands; taken in order as B01, B02")
-        assert match(S2, info_of(*(f"Band {n}" for n in range(12)))).how == "count"
+        for first in (0, 1):
+            assert match(S2, info_of(*(f"Band {n}" for n in range(first, 12 + first)))).how == "count"
+        kept = [f"Band {n}" for n in (5, 6, 8, 9)]  # of a cube whose bad bands were dropped
+        assert match(hyperspectral(4), info_of(*kept)).how == "count"
+        with pytest.raises(InputError, match="names its bands Band 5, Band 6, Band 8, Band 9, which rgb-nir"):
+            match(load_sensor("rgb-nir"), info_of(*kept, dtype="uint8"))
 
     def test_the_alpha_of_four_8_bit_bands_is_the_fourth(self):
         found = match(
@@ -135,9 +140,21 @@ class TestMatching:
 
     def test_the_same_name_of_another_colour_is_refused(self):
         """Band 1 is blue on Landsat 7 and coastal on Landsat 8."""
+        coastal = load_sensor("landsat8").select(["SR_B1"])
         with pytest.raises(InputError, match="band of 485 nm where landsat8 has SR_B1 of 443 nm"):
-            match(load_sensor("landsat8").select(["B1"]), info_of("B1", wavelengths_nm=(485,)))
-        assert match(load_sensor("landsat8").select(["B1"]), info_of("B1", wavelengths_nm=(450,))).how == "name"
+            match(coastal, info_of("SR_B1", wavelengths_nm=(485,)))
+        assert match(coastal, info_of("SR_B1", wavelengths_nm=(450,))).how == "name"
+
+    @pytest.mark.parametrize("name", ["landsat8", "landsat9"])
+    def test_landsat_as_its_catalogues_name_it_and_not_of_level_1(self, name):
+        """Level 1 is packed otherwise; USGS calls its bands B1 to B11, and those of Level 2 SR_B1 to ST_B10."""
+        sensor = load_sensor(name)
+        lengths = (440, 480, 560, 650, 860, 1600, 2200, 10_900)
+        stac = (*(f"OLI_B{number}" for number in range(1, 8)), "TIRS_B10")
+        assert match(sensor, info_of(*stac, wavelengths_nm=lengths)).how == "name"
+        assert match(sensor, info_of(*sensor.band_names)).how == "name"
+        with pytest.raises(InputError, match=f"names its bands B1, B2, .*which {name} does not know"):
+            match(sensor, info_of("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B10"))
 
     def test_two_bands_for_one(self):
         with pytest.raises(InputError, match="several bands for nir of rgb-nir: infrared, IR"):
