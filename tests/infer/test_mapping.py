@@ -69,9 +69,12 @@ def test_a_class_map_lies_where_the_scene_lies(scene, tmp_path):
 
 
 def test_a_large_map_has_tiles_and_overviews(tmp_path):
-    path = write_scene(tmp_path / "wide.tif", ground(600, 1100))
-    (made,) = make_map(segmenter(size=256), path, tmp_path / "out")
+    """Sides that are no multiple of a tile's; every pixel is as the whole scene at once has it."""
+    pixels, model = ground(600, 1100), segmenter(size=256)
+    path = write_scene(tmp_path / "wide.tif", pixels)
+    (made,) = make_map(model, path, tmp_path / "out")
     with rasterio.open(made) as file:
+        assert np.array_equal(file.read(1), direct(model, pixels).argmax(0))
         assert file.profile["tiled"]
         assert file.overviews(1) == [2, 4]
 

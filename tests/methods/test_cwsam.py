@@ -29,11 +29,11 @@ MakeTask = Callable[..., Task]
 MakeBatch = Callable[..., Batch]
 
 
-def of_vit_b(classes: int, **settings: object) -> Cwsam:
+def of_vit(size: str, classes: int, **settings: object) -> Cwsam:
     """On the meta device: shapes without numbers."""
     with torch.device("meta"):
         names = tuple(f"class {number}" for number in range(classes))
-        return Cwsam(Task(make_sensor(3), names, Sam(anatomy("b")), size=1024), CwsamConfig(**settings))  # type: ignore[arg-type]
+        return Cwsam(Task(make_sensor(3), names, Sam(anatomy(size)), size=1024), CwsamConfig(**settings))  # type: ignore[arg-type]
 
 
 def learnt(method: Cwsam) -> dict[str, Tensor]:
@@ -49,15 +49,44 @@ class TestCounts:
     def test_vit_b_with_five_and_ten_classes(self) -> None:
         unused = 3 * 139_808 + 132_612  # hypernetworks and the head for quality, which nothing reads
         for classes in (5, 10):
-            method = of_vit_b(classes)
+            method = of_vit("b", classes)
             count = sum(weight.numel() for weight in learnt(method).values())
             assert count == 11_189_296 + 100_384 * (classes - 5)
             assert count + unused == 11_741_332 + 100_384 * (classes - 5)
         tuning = method.encoder.part
         assert sum(weight.numel() for weight in tuning.adapters.parameters()) == 7_100_928
 
+    @pytest.mark.parametrize(
+        ("size", "adapters", "prompts", "encoder"),
+        [
+            ("b", 10_651_392, 63_312, 89_670_912),
+            ("l", 37_840_896, 116_544, 308_278_272),
+            ("h", 78_796_800, 186_960, 637_026_048),
+        ],
+    )
+    def test_every_published_teacher(self, size: str, adapters: int, prompts: int, encoder: int) -> None:
+        def count(part: torch.nn.Module | None) -> int:
+            return sum(weight.numel() for weight in part.parameters()) if part else 0
+
+        method = of_vit(size, 5)
+        assert 3 * count(method.encoder.part.adapters) == 2 * adapters  # the authors make a third that nothing calls
+        assert count(method.encoder.part.prompts) == prompts
+        assert count(method.encoder.host) == encoder
+
+    @torch.no_grad()
+    def test_shapes_at_the_published_size(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        method = of_vit("b", 5, protocol="paper", frequencies="none")
+        # What asks for autocast cannot be asked for shapes alone: prompts, and the code of places.
+        monkeypatch.setattr(method.decoder, "places", lambda h, w: torch.empty(1, 256, h, w))
+        with torch.device("meta"):
+            image = torch.empty(2, 3, 1024, 1024)
+            embedding = method.encoder(image)
+            assert embedding.shape == (2, 256, 64, 64)
+            assert method.decoder(embedding).shape == (2, 5, 256, 256)
+            assert method(image).shape == (2, 5, 1024, 1024)
+
     def test_what_is_saved_of_vit_b_is_below_62_megabytes(self) -> None:
-        method = of_vit_b(5)
+        method = of_vit("b", 5)
         saved = sum(weight.numel() for weight in (*learnt(method).values(), *method.buffers()))
         assert 4 * saved <= 62e6
 
@@ -67,7 +96,7 @@ class TestCounts:
                 encoder(torch.empty(1, 3, 1024, 1024))
             return counter.get_total_flops()
 
-        method = of_vit_b(5, frequencies="none")
+        method = of_vit("b", 5, frequencies="none")
         method.encoder.host.use_attention("explicit")  # the counter sees plain products only
         assert operations(method.encoder) <= 1.065 * operations(method.encoder.host)
 
@@ -213,6 +242,18 @@ class TestBands:
         assert torch.equal(method.encoder(method.stem(grey)), task.sam.encode(grey.repeat(1, 3, 1, 1)))
         assert not any("stem" in name or "patch_embed" in name for name in learnt(method))
 
+    @torch.no_grad()
+    def test_of_one_band_one_plane_is_filtered(self, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
+        method = Cwsam(replace(make_task(3), sensor=make_sensor(1)), CwsamConfig(init="torch_default")).eval()
+        prompts = method.encoder.part.prompts
+        assert prompts is not None
+        split, seen = prompts.filter._split, []
+        monkeypatch.setattr(prompts.filter, "_split", lambda planes: [seen.append(planes.shape[1]), split(planes)][1])
+        found = method(image(1))
+        method.stem = torch.nn.Identity()
+        torch.testing.assert_close(method(image(1).repeat(1, 3, 1, 1)), found, atol=1e-5, rtol=1e-4)
+        assert seen == [1, 3]
+
     @pytest.mark.parametrize(("stem", "start"), [("conv", "stem."), ("inflate", "encoder.host.patch_embed.")])
     def test_stems_for_more_bands_learn(
         self, make_task: MakeTask, make_batch: MakeBatch, stem: str, start: str
@@ -283,8 +324,9 @@ def ends(stem: str) -> tuple[str, ...]:
 
 class TestChoices:
     @torch.no_grad()
-    def test_images_of_a_batch_do_not_see_each_other(self, make_task: MakeTask) -> None:
-        method = Cwsam(make_task(3), CwsamConfig(init="torch_default")).eval()
+    @pytest.mark.parametrize("settings", [{"init": "torch_default"}, {"protocol": "paper"}])
+    def test_images_of_a_batch_do_not_see_each_other(self, make_task: MakeTask, settings: dict[str, str]) -> None:
+        method = Cwsam(make_task(3), CwsamConfig(**settings)).eval()  # type: ignore[arg-type]
         for count in (1, 2, 5):
             together = method(image(3, count=count))
             alone = torch.cat([method(one) for one in image(3, count=count).split(1)])

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from sensam.nn.block_adapters import AdapterPair
 from sensam.sam.anatomy import Anatomy
 from sensam.sam.encoder import Block
+from sensam.sam.linear import Linear
 
 MEASURES = Anatomy("made", 16, 2, 2, (1,), window=3, patch=8, image_size=32, embedding=16)
 
@@ -60,6 +61,16 @@ def test_per_window_with_its_padding_is_the_same(block: Block) -> None:
 
 def test_as_pytorch_starts_layers_it_starts_elsewhere(block: Block) -> None:
     assert not torch.allclose(AdapterPair(16, 4, starts_at_zero=False)(block, tokens()), block(tokens()), atol=1e-2)
+
+
+def test_the_spread_of_first_weights_is_pytorchs() -> None:
+    """Uniform up to one over the root of a layer's inputs, biases as well: what the authors leave as it is."""
+    pair = AdapterPair(768, 192, starts_at_zero=False, linear=Linear)
+    for adapter in (pair.space, pair.mlp):
+        for layer, bound in ((adapter.down, 768**-0.5), (adapter.up, 192**-0.5)):
+            assert 0.99 * bound < layer.weight.abs().max() <= bound
+            assert abs(layer.weight.std() / (bound / 3**0.5) - 1) < 0.01
+            assert 0.9 * bound < layer.bias.abs().max() <= bound
 
 
 def test_parameters_of_vit_b() -> None:

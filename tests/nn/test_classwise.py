@@ -93,6 +93,8 @@ def test_places_are_coded_as_sam_codes_them(sam: Sam) -> None:
     theirs = SamModel(transformers_config(TINY))
     theirs.load_state_dict(sam.state_dict())
     torch.testing.assert_close(decoder.places(4, 4), theirs.get_image_wide_positional_embeddings(), atol=1e-6, rtol=0)
+    large = embedding(1, 64, 64)  # as many as a published SAM has
+    torch.testing.assert_close(decoder.places(64, 64), sam._image_positions(large), atol=1e-6, rtol=0)
     wide = embedding(1, 3, 7)
     torch.testing.assert_close(decoder.places(3, 7), sam._image_positions(wide), atol=1e-6, rtol=0)
 

@@ -57,16 +57,21 @@ def test_everything_is_kept_at_rate_one() -> None:
     torch.testing.assert_close(keep_square(image, 1.0, inside=True), image.abs(), atol=1e-5, rtol=0)
 
 
-def test_the_authors_square_written_out() -> None:
-    side = 64
-    image = torch.randn(2, 3, side, side)
-    mask = torch.zeros(side, side)
-    mask[side // 2 - 16 : side // 2 + 16, side // 2 - 16 : side // 2 + 16] = 1
+@pytest.mark.parametrize("side", [64, 1024])
+def test_the_authors_square_written_out(side: int) -> None:
+    image = torch.randn(1, 2, side, side)
+    mask, half = torch.zeros(side, side), side // 4
+    mask[side // 2 - half : side // 2 + half, side // 2 - half : side // 2 + half] = 1
     assert mask.mean() == 0.25
     shifted = torch.fft.fftshift(torch.fft.fft2(image, norm="forward"), dim=(-2, -1)) * mask
     theirs = torch.fft.ifft2(torch.fft.ifftshift(shifted, dim=(-2, -1)), norm="forward")
     assert theirs.imag.square().mean().sqrt() > 0.01 * theirs.real.square().mean().sqrt()  # what they drop
     torch.testing.assert_close(FrequencyFilter("low", as_published=True)(image), theirs.real.abs(), atol=1e-6, rtol=0)
+    rest = torch.fft.fftshift(torch.fft.fft2(image, norm="forward"), dim=(-2, -1)) * (1 - mask)
+    high = torch.fft.ifft2(torch.fft.ifftshift(rest, dim=(-2, -1)), norm="forward").real.abs()
+    torch.testing.assert_close(FrequencyFilter("high", as_published=True)(image), high, atol=1e-5, rtol=0)
+    both = FrequencyFilter("both", as_published=True)(image)
+    torch.testing.assert_close(both, torch.cat([high, theirs.real.abs()], 1), atol=1e-5, rtol=0)
     constant = torch.full((1, 1, side, side), 0.7)
     torch.testing.assert_close(FrequencyFilter("low", as_published=True)(constant), constant)
 
