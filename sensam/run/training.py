@@ -211,7 +211,7 @@ class _Course:
         config = describe_model(self.method, self.settings.method, colours=self.dataset.colours, stages=names)
         if self.stages:  # what predictions come from was trained last
             last = self.settings.stages[self.stages[-1].name]
-            config |= {"size": last.size, "resolution": resolution_seen(self.dataset, last)}
+            config |= {"size": last.size, "fit": last.fit, "resolution": resolution_seen(self.dataset, last)}
         if self.fabric.is_global_zero:
             trained = frozenset().union(*(self.learned[name] for name in names))
             save_model(self.folder / "model", self.method, trained, config, progress.results)

@@ -2,16 +2,21 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch.nn.functional import interpolate
 
 from sensam.data.dataset import Dataset, open_dataset
 from sensam.data.synthetic import family, write
 from sensam.errors import SettingsError
 from sensam.evaluate.metrics import Evaluation, evaluate
+from sensam.infer.pixels import read_pixels
 from sensam.run import Model, train
+from sensam.train.confusion import count
 
 QUICK = {"size": 32, "batch": 2, "workers": 0, "epochs": 1, "validations": 1, "track": (), "quiet": True}
 
@@ -34,6 +39,42 @@ def test_every_labelled_pixel_counts_once_whatever_the_batches(setting: tuple[Da
         valid_HW = dataset.sensor.decode(dataset.read(item)).valid_HW
         labelled += int(((label_HW != dataset.ignore) & valid_HW).sum())
     assert one.confusion.matrix_KK.sum() == labelled
+
+
+class Wide(torch.nn.Module):
+    """What it says of a pixel depends on the whole image, as with attention."""
+
+    def forward(self, image_BCHW: torch.Tensor) -> torch.Tensor:
+        return image_BCHW[:, :5] - image_BCHW[:, :5].mean((2, 3), keepdim=True)
+
+
+def test_what_fills_a_batch_up_changes_no_answer(setting: tuple[Dataset, Model]) -> None:
+    """Windows of 32 in 48 x 40 pixels: those at the edges are smaller, and share batches with larger ones."""
+    dataset, model = setting
+    wide = replace(model, segmenter=replace(model.segmenter, network=Wide()))
+    one, three = (evaluate(wide, dataset, batch=batch) for batch in (1, 3))
+    np.testing.assert_array_equal(one.matrices_NKK, three.matrices_NKK)
+
+
+def test_stretched_images_are_judged_at_their_labels_own_size(setting: tuple[Dataset, Model]) -> None:
+    """By hand: the whole image at the size that was trained on, its logits back at 48 x 40."""
+    dataset, model = setting
+    stretched = replace(model, config={**model.config, "fit": "stretch"})
+    found = evaluate(stretched, dataset, batch=2)
+    for place, item in enumerate(dataset.items("test")):
+        label_HW = torch.from_numpy(dataset.read_label(item).astype(np.int64))  # type: ignore[union-attr]
+        pixels_CHW, valid_HW = read_pixels(dataset.read(item), len(model.sensor.bands), model.sensor)
+        assert valid_HW is not None
+        label_HW[~valid_HW] = dataset.ignore
+        assert label_HW.shape == (48, 40)
+        with torch.no_grad():
+            small = interpolate(pixels_CHW[None], (32, 32), mode="bilinear", align_corners=False)
+            logits = interpolate(model.segmenter.logits(small), (48, 40), mode="bilinear", align_corners=False)
+        expected = count(label_HW, logits[0].argmax(0), len(model.classes), dataset.ignore).numpy()
+        # Bands without data near some pixels are resized a little differently.
+        assert np.abs(found.matrices_NKK[place] - expected).sum() <= 0.02 * expected.sum()
+        assert found.matrices_NKK[place].sum() == expected.sum()
+    assert (found.matrices_NKK != evaluate(model, dataset).matrices_NKK).any()
 
 
 def test_the_report_says_everything_and_what_its_mean_is(setting: tuple[Dataset, Model], tmp_path: Path) -> None:
