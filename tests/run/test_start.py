@@ -1,5 +1,9 @@
 """CWSAM through a whole run: what is saved, what comes back, and an inherited student as its encoder."""
 
+import csv
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,13 +19,16 @@ from sensam.methods.base import Method, Task
 from sensam.methods.cwsam import Cwsam, CwsamConfig
 from sensam.methods.e2sam import E2Sam, E2SamConfig
 from sensam.methods.scratch import Scratch
+from sensam.nn.adapted_encoder import detach, wrap
 from sensam.nn.surgery import choose
 from sensam.run import load, save_model, train
 from sensam.run.assembly import discard, spent
-from sensam.run.model import describe_model, load_start, trained_by
+from sensam.run.model import describe_model, load_start, restore, trained_by
 from sensam.sam.anatomy import Anatomy
 from sensam.sam.model import Sam
 from sensam.sam.weights import load_sam, save_sam
+from sensam.train.checkpoint import Checkpoints
+from sensam.train.loop import StageRun
 from tests.methods.conftest import make_sensor
 from tests.train.tiny import Tiny, TinyConfig
 
@@ -60,6 +67,106 @@ def test_a_run_saves_what_was_learnt_and_comes_back_the_same(tmp_path: Path, sam
     again = load(tmp_path / "run")
     with torch.no_grad():
         assert torch.equal(again.method.eval()(image(1)), model.method.eval()(image(1)))
+
+
+def radar(folder: Path, side: int) -> Path:
+    """Six images to learn from and three, which two processes cannot share evenly, to validate on."""
+    return write(FAMILIES["sar"], folder, seed=0, counts={"train": 6, "val": 3}, size=(side, side))
+
+
+SHORT = {"steps": 4, "size": 32, "workers": 0, "validations": 2, "save_every": 1, "log_every": 1, "rate": 1e-3}
+
+
+def test_stopped_and_resumed_it_ends_the_same(tmp_path: Path, sam: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = radar(tmp_path / "data", 48)
+
+    def run(name: str) -> tuple[bytes, str]:
+        out = tmp_path / name
+        train(data, method="cwsam", teacher=str(sam), out=out, batch=4, resume=True, quiet=True, track=(), **SHORT)
+        return (out / "model/model.safetensors").read_bytes(), (out / "log.csv").read_text()
+
+    whole = run("whole")
+    monkeypatch.setattr(Checkpoints, "is_due", lambda self: True)  # noqa: ARG005 - as it is called
+    account = StageRun._account
+
+    def stop(self: StageRun, epoch: int) -> None:
+        account(self, epoch)
+        if self.progress.step == 3:  # two steps an epoch: in the middle of the second
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(StageRun, "_account", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run("broken")
+    monkeypatch.setattr(StageRun, "_account", account)
+    assert not (tmp_path / "broken/model").exists()
+    assert run("broken") == whole
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(tmp_path: Path, sam: Path) -> None:
+    data = radar(tmp_path / "data", 32)
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    train(data, method="cwsam", teacher=str(sam), out=alone, batch=4, quiet=True, track=(), **SHORT)
+    sets = {**{f"train.{name}": value for name, value in SHORT.items()}, "train.batch": 2, "track": "[]"}
+    machine = {"machine.accelerator": "cpu", "machine.devices": 2}
+    words = ["train", data, "--method", "cwsam", "--teacher", sam, "--out", both]
+    words += [f"--set={name}={value}" for name, value in (sets | machine).items()]
+    finished = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "sensam", *map(str, words)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    ours, theirs = (load_file(out / "model/model.safetensors") for out in (both, alone))
+    assert ours.keys() == theirs.keys()
+    for name, weight in theirs.items():
+        # A bias of keys changes no attention: its gradient is rounding, of which AdamW makes steps that can be seen.
+        atol = 2 * SHORT["rate"] if name.endswith("k_proj.bias") else 1e-5
+        torch.testing.assert_close(ours[name], weight, atol=atol, rtol=0, msg=lambda text, name=name: f"{name}: {text}")
+    logs = (csv.DictReader((out / "log.csv").read_text().splitlines()) for out in (both, alone))
+    for one, other in zip(*logs, strict=True):
+        for name, value in other.items():
+            if name != "name" and value:  # of validation, a pixel between two classes may fall to the other one
+                assert float(one[name]) == pytest.approx(float(value), abs=2e-3 if "val_" in name else 1e-5), name
+
+
+ANSWERS = """
+import sys, torch
+from sensam.run import load
+with torch.no_grad():
+    torch.save(load(sys.argv[1]).method.eval()(torch.load(sys.argv[2])), sys.argv[3])
+"""
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_switched_on_one_sam_they_answer_as_in_processes_of_their_own(tmp_path: Path, sam: Path) -> None:
+    torch.save(image(3), tmp_path / "image.pt")
+    base = load_sam(sam)
+    task = Task(make_sensor(3), ("dry", "wet"), base, size=32)
+    methods, alone = [], []
+    for number in (0, 1):
+        method = Cwsam(task, CwsamConfig())
+        for name, weight in method.named_parameters():
+            if name.startswith(("encoder.part.", "decoder.head.")):
+                weight.add_(0.1 * torch.randn(weight.shape))
+        folder = saved(method, "cwsam", tmp_path / f"model-{number}", "adapt")
+        words = [folder, tmp_path / "image.pt", tmp_path / f"answer-{number}.pt"]
+        subprocess.run([sys.executable, "-c", ANSWERS, *map(str, words)], check=True, timeout=120)
+        alone.append(torch.load(tmp_path / f"answer-{number}.pt"))
+        methods.append(Cwsam(task, CwsamConfig()))
+        restore(methods[-1], load_file(folder / "model.safetensors"), ("adapt",), str(folder))
+        methods[-1].requires_grad_(False)  # as what `load` returns: what may learn takes other kernels
+    assert not torch.equal(*alone)
+    for _ in range(2):
+        for method, expected in zip(methods, alone, strict=True):
+            assert torch.equal(method.eval()(image(3)), expected)
+            wrap(base, method.encoder.part)
+            assert torch.equal(base.encode(image(3)), method.encoder(image(3)))
+            detach(base)
 
 
 @pytest.mark.parametrize("stages", [("inherit",), ("inherit", "finetune")])
