@@ -243,14 +243,14 @@ def test_masks_are_those_of_transformers(
     nano: Sam, their_pipeline: Callable[..., dict[str, Any]], size: tuple[int, int], layers: int
 ) -> None:
     image = make_scene(7, 1, size).image_HW3.copy()
-    options = {"points_per_crop": 8, "pred_iou_thresh": 0.4, "stability_score_thresh": 0.4, "crops_n_layers": layers}
+    options = {"points_per_crop": 8, "pred_iou_thresh": 0.2, "stability_score_thresh": 0.2, "crops_n_layers": layers}
     try:
         theirs = their_pipeline(Image.fromarray(image), **options)
     except ValueError as mistake:
         if layers and "batch size of the image embeddings" in str(mistake):
             pytest.skip("this release of transformers does not get through its own crops")
         raise
-    settings = AutomaticSettings(points_per_side=8, min_iou=0.4, min_stability=0.4, crop_layers=layers)
+    settings = AutomaticSettings(points_per_side=8, min_iou=0.2, min_stability=0.2, crop_layers=layers)
     found = generate(nano, torch.from_numpy(image).permute(2, 0, 1), settings)
     masks = np.stack([np.asarray(mask) for mask in theirs["masks"]])
     both = np.einsum("nhw,mhw->nm", found.masks().astype(np.float32), masks.astype(np.float32))
