@@ -123,6 +123,7 @@ def run_cell(data: Path, entry: str, seed: int, rate: float, budget: Budget, fol
     method, settings = ENTRIES[entry]
     plan = {"steps": budget.steps, "batch": budget.batch, "size": budget.size, "rate": rate, "least_rate": rate / 100}
     common = {"warm_up": 0.05, "weight_decay": 0.01, "clip": 1.0, "validations": 4, "workers": 0, "decay_all": False}
+    common |= {"fit": "crop", "augment": None}  # a published protocol has its own, which are not what is asked here
     trained: list[Model] = []
     with tempfile.TemporaryDirectory() as temporary:
         out = Path(temporary) / "run"

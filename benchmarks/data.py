@@ -301,7 +301,7 @@ def report(results: list[Result], waiting: list[Waiting]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="where to write .json and .md, without the suffix")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--length", type=int, default=96, help="samples in a round")
     parser.add_argument("--steps", type=int, default=40, help="training steps; 0 leaves the student out")
     settings = parser.parse_args()

@@ -73,10 +73,11 @@ def collate(samples: Sequence[Sample], ignore: int) -> StoredBatch:
         rows, columns = sample.size
         if is_whole:
             stored_BCHW[row, :, :rows, :columns] = sample.stored_CHW
-        else:  # where every pixel is touched anyway, and in a worker
-            place_CHW = stored_BCHW[row, :, :rows, :columns]
-            np.multiply(sample.stored_CHW, sample.gain_C[:, None, None], out=place_CHW)
-            place_CHW += sample.bias_C[:, None, None]
+        else:  # where every pixel is touched anyway, and in a worker; plane by plane, while it is in the cache
+            lines = zip(sample.stored_CHW, sample.gain_C, sample.bias_C, strict=True)
+            for place_HW, (stored_HW, gain, bias) in zip(stored_BCHW[row, :, :rows, :columns], lines, strict=True):
+                np.multiply(stored_HW, gain, out=place_HW)
+                place_HW += bias
         if valid_BCHW is not None:
             valid_BCHW[row, :, :rows, :columns] = True if sample.valid_CHW is None else sample.valid_CHW
         if label_BHW is not None and sample.label_HW is not None:
