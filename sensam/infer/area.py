@@ -19,6 +19,7 @@ from shapely.geometry import mapping, shape
 
 from sensam.data.raster import RasterInfo, Window, shifted
 from sensam.errors import InputError, SettingsError
+from sensam.infer.quiet import FILTERING
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in the scene's coordinates
 SNAP = 1e-6  # share of a pixel by which a corner may miss the grid
@@ -34,7 +35,8 @@ class Area:
     def inside(self, window: Window) -> NDArray[np.bool_]:
         """Which pixels of a window have their centre inside."""
         place = shifted(self.transform, window)
-        found: NDArray[np.bool_] = geometry_mask(self.shapes, window[2:], place, invert=True)
+        with FILTERING:  # rasterio silences a warning of its own while it burns
+            found: NDArray[np.bool_] = geometry_mask(self.shapes, window[2:], place, invert=True)
         return found
 
 

@@ -20,6 +20,7 @@ from sensam.data.raster import RasterInfo, Window, shifted
 from sensam.data.readers import describe, open_raster
 from sensam.errors import InputError
 from sensam.infer.locate import Located, is_remote
+from sensam.infer.quiet import FILTERING
 from sensam.radiometry import Match, match
 from sensam.sensors import Sensor, name_key
 
@@ -189,12 +190,9 @@ def _float_judge(band: Any, nodata: float | None, stated: Any) -> Judge:
     return lambda stored_HW: judge_floats(band, nodata, stated, stored_HW)
 
 
-_QUIET = threading.Lock()  # filters of warnings belong to the whole process: two threads that open would mix theirs up
-
-
 def open_quietly(path: str) -> Any:
     """A rasterio dataset; that it has no place on Earth is no news."""
-    with _QUIET, catch_warnings():
+    with FILTERING, catch_warnings():
         simplefilter("ignore", NotGeoreferencedWarning)
         return rasterio.open(path)
 
