@@ -1,6 +1,6 @@
 """Measures CWSAM: accuracy against rivals at equal steps, what each of its parts is worth, and the time of a step.
 
-python benchmarks/cwsam.py                       everything, three seeds (an hour on two cores; it may be stopped)
+python benchmarks/cwsam.py                       everything, three seeds (hours on two cores; it may be stopped)
 python benchmarks/cwsam.py --quick               a few steps, to see that everything runs: its scores mean nothing
 python benchmarks/cwsam.py --parts steps --size 512
 python benchmarks/cwsam.py --parts accuracy --data sar --entries "cwsam" "lite head"

@@ -4,10 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
-import scipy.io
 
 from sensam.data.dataset import Dataset
 from sensam.data.layout import parse_spec
@@ -16,6 +14,7 @@ from sensam.data.measure import measure_limits
 from sensam.data.stream import EvaluationStream, TrainingStream
 from sensam.data.stretch import Stretch
 from sensam.errors import InputError, SettingsError
+from tests.data.readers.conftest import ARRAY_FILES, save_array
 
 Save = Callable[..., Path]
 SIDE = 16
@@ -65,20 +64,12 @@ def test_every_type_means_the_same_in_train_and_test(
         np.testing.assert_allclose(fed(dataset, split), power / limits[1], atol=2e-6)
 
 
-@pytest.mark.parametrize("suffix", [".npy", ".npz", ".mat", ".h5"])
+@pytest.mark.parametrize("suffix", ARRAY_FILES)
 def test_complex_numbers_of_every_reader_reach_the_batch(tmp_path: Path, suffix: str) -> None:
     stored_HW = (amplitudes(0)[0] * np.exp(1j * np.arange(SIDE))).astype(np.complex64)
     path = tmp_path / f"images/train/a{suffix}"
     path.parent.mkdir(parents=True)
-    if suffix == ".npy":
-        np.save(path, stored_HW)
-    elif suffix == ".npz":
-        np.savez(path, VV=stored_HW)
-    elif suffix == ".mat":
-        scipy.io.savemat(path, {"VV": stored_HW})
-    else:
-        with h5py.File(path, "w") as file:
-            file["VV"] = stored_HW
+    save_array(path, "VV", stored_HW)
     settings = {
         "sensor": {"name": "radar", "bands": [{"name": "VV", "unit": "dB", "mean": 40.0, "std": 20.0}]},
         "images": {"files": f"images/{{split}}/*{suffix}", "stretch": {"measured": "complex", "shown": "db"}},

@@ -6,15 +6,31 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import rasterio
+import scipy.io
 from affine import Affine
 from numpy.typing import NDArray
 
 WriteImage = Callable[..., Path]
+ARRAY_FILES = (".npy", ".npz", ".mat", ".h5")
 UTM = "EPSG:32633"
 GRID = Affine(10.0, 0.0, 500_000.0, 0.0, -10.0, 4_600_000.0)
+
+
+def save_array(path: Path, name: str, array: NDArray[Any]) -> None:
+    """One array in a file of the kind that its suffix says, under a name where the kind has names."""
+    if path.suffix == ".npy":
+        np.save(path, array)
+    elif path.suffix == ".npz":
+        np.savez(path, **{name: array})
+    elif path.suffix == ".mat":
+        scipy.io.savemat(path, {name: array})
+    else:
+        with h5py.File(path, "w") as file:
+            file[name] = array
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import scipy.io
 from sensam.data.readers import describe, open_raster
 from sensam.errors import InputError, SettingsError
 
-from .conftest import peak_memory
+from .conftest import ARRAY_FILES, peak_memory, save_array
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
@@ -30,19 +30,11 @@ def test_every_number_comes_back(tmp_path, numbers, suffix, dtype):
     assert (part.pixels_CHW == np.moveaxis(stored, -1, 0)[[3, 1], 2:5, 5:9]).all()
 
 
-@pytest.mark.parametrize("suffix", [".npy", ".npz", ".mat", ".h5"])
+@pytest.mark.parametrize("suffix", ARRAY_FILES)
 def test_complex_keeps_both_parts(tmp_path, numbers, suffix):
     stored = numbers("complex64", (9, 8))
     path = tmp_path / f"slc{suffix}"
-    if suffix == ".npy":
-        np.save(path, stored)
-    elif suffix == ".npz":
-        np.savez(path, vv=stored)
-    elif suffix == ".mat":
-        scipy.io.savemat(path, {"vv": stored})
-    else:
-        with h5py.File(path, "w") as file:
-            file["vv"] = stored
+    save_array(path, "vv", stored)
     raster = open_raster(path)
     assert [band.rpartition(".")[2] for band in raster.bands] == ["real", "imag"]
     assert (raster.pixels_CHW[0] + 1j * raster.pixels_CHW[1] == stored).all()
