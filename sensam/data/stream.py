@@ -15,12 +15,13 @@ from sensam.data.pairing import Item
 from sensam.data.raster import Window
 from sensam.data.sample import Sample, lit, posed, read_sample, resized
 from sensam.data.views import Views, grid, name_view
-from sensam.data.windows import draw, lay_out
+from sensam.data.windows import draw, lay_out, move_inside, within
 from sensam.errors import InputError, SettingsError
 
 ORDER, PLACE, LIGHT, SEARCH = range(4)  # separate random numbers, so that one setting does not disturb another
 
 Fit = Literal["crop", "stretch"]
+Edges = Literal["cut", "inside"]
 
 
 class Stream(Protocol):
@@ -181,30 +182,49 @@ class TrainingStream:
 
 
 class EvaluationStream:
-    """Every pixel of a split exactly once and in order: windows of `size` side by side, or whole images without it."""
+    """Every pixel of a split exactly once and in order: windows of `size` side by side, or whole images without it.
+
+    At the far edges of a scene windows are cut to what is left. With `edges="inside"` they are moved inside instead,
+    so that a model sees nothing smaller than it learnt from, and labels that another window holds are ignored.
+    """
 
     epoch = 0
 
     def __init__(
-        self, dataset: Dataset, split: str, *, size: int | None = None, labels: bool = True, fit: Fit = "crop"
+        self,
+        dataset: Dataset,
+        split: str,
+        *,
+        size: int | None = None,
+        labels: bool = True,
+        fit: Fit = "crop",
+        edges: Edges = "cut",
     ) -> None:
         if fit == "stretch" and size is None:
             raise SettingsError("fit: stretch needs a size to stretch to.")
         self.dataset, self.split, self.size, self.labels, self.fit = dataset, split, size, labels, fit
+        self.edges = edges
         self.items = _items(dataset, split, labels)
         self.ignore = dataset.ignore
         self._feed = Feed(dataset)
 
     @cached_property
     def places(self) -> tuple[tuple[Item, Window], ...]:
-        """Which window of which item each sample is."""
-        return tuple((item, window) for item in self.items for window in self._windows(item))
+        """Which part of which item each sample answers for."""
+        return tuple((item, part) for item in self.items for part in self._parts(item))
 
-    def _windows(self, item: Item) -> tuple[Window, ...]:
+    def _parts(self, item: Item) -> tuple[Window, ...]:
         rows, columns = self.dataset.size(item)
         if self.size is None or self.fit == "stretch":
             return ((0, 0, rows, columns),)
         return lay_out(rows, columns, self.size)
+
+    def window(self, index: int) -> Window:
+        """What a sample reads: its part of the item, or the full window around it."""
+        item, part = self.places[index]
+        if self.edges == "cut" or self.size is None or self.fit == "stretch":
+            return part
+        return move_inside(part, *self.dataset.size(item), self.size)
 
     def __len__(self) -> int:
         return len(self.places)
@@ -214,9 +234,15 @@ class EvaluationStream:
 
     def __getitem__(self, place: int | tuple[int, int]) -> Sample:
         index = place[1] if isinstance(place, tuple) else place
-        item, window = self.places[index]
+        item, part = self.places[index]
+        window = self.window(index)
         sample = read_sample(self._feed, item, window, labels=self.labels)
         sample = replace(sample, view=name_view(window, Pose(), comes_again=True))
+        if window != part and sample.label_HW is not None:
+            label_HW = np.full_like(sample.label_HW, self.ignore)
+            inside = within(part, window)
+            label_HW[inside] = sample.label_HW[inside]
+            sample = replace(sample, label_HW=label_HW)
         return resized(sample, self.size, self.size) if self.fit == "stretch" and self.size else sample
 
 

@@ -45,6 +45,18 @@ def lay_out(height: int, width: int, size: int) -> tuple[Window, ...]:
     )
 
 
+def move_inside(part: Window, height: int, width: int, size: int) -> Window:
+    """The window of full size that holds a part laid out at a far edge; whole sides where the scene is smaller."""
+    rows, columns = min(size, height), min(size, width)
+    return min(part[0], height - rows), min(part[1], width - columns), rows, columns
+
+
+def within(part: Window, window: Window) -> tuple[slice, slice]:
+    """Where a part of a scene lies in a window that holds it."""
+    row, column = part[0] - window[0], part[1] - window[1]
+    return slice(row, row + part[2]), slice(column, column + part[3])
+
+
 def assemble(parts: Sequence[NDArray[Any]], windows: Sequence[Window]) -> NDArray[Any]:
     """The scene back from what was cut by `lay_out`; rows and columns are the last two axes."""
     height = max(row + rows for row, _, rows, _ in windows)

@@ -2,7 +2,6 @@
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,14 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn.functional import interpolate as resize
 
 from sensam.data.dataset import Dataset, open_dataset
-from sensam.data.loader import Loader
-from sensam.data.sample import Sample
-from sensam.data.stream import EvaluationStream
 from sensam.errors import SettingsError
+from sensam.evaluate.answers import answers
 from sensam.run.assembly import fit_dataset
 from sensam.run.model import Model, load
 from sensam.train.confusion import MIOU_MEANS, Confusion, Scoring, count, under
@@ -92,36 +87,21 @@ def evaluate(
     workers: int = 0,
     device: torch.device | str = "cpu",
 ) -> Evaluation:
-    """Map a split and compare it with its labels, every pixel once, in windows of the size that was trained on.
-
-    A model that was trained on stretched images sees stretched images; its logits are brought to the labels' own size.
-    """
+    """Map a split and compare it with its labels, every pixel once, as the model was trained to see it."""
     model, dataset = _opened(model, data, device)
     if dataset.classes != model.classes:
         raise SettingsError(
             f"{dataset.name} has classes {', '.join(dataset.classes) or 'none'}; the model tells apart "
             f"{', '.join(model.classes)}. They must be the same, in the same order."
         )
-    stream = EvaluationStream(dataset, split, size=model.segmenter.size, fit=model.config.get("fit", "crop"))
-    order = {item.key: place for place, item in enumerate(stream.items)}
-    whole = EvaluationStream(dataset, split) if stream.fit == "stretch" else None  # labels as they are on disk
-    windows = iter(stream.places)
-    matrices_NKK = np.zeros((len(order), *(2 * (len(model.classes),))), np.int64)
-    loader = Loader(stream, batch_size=batch, workers=workers, device=device)
-    with torch.no_grad():
-        for each in loader:
-            assert each.label_BHW is not None
-            sizes = [next(windows)[1][2:] if whole is None else each.image_BCHW.shape[2:] for _ in each.keys]
-            for row, logits_KHW in _logits(model, each.image_BCHW, sizes):
-                key, (rows, columns) = each.keys[row], logits_KHW.shape[1:]
-                label_HW = each.label_BHW[row, :rows, :columns]
-                if whole is not None:
-                    label_HW = _label(whole[order[key]], logits_KHW.device)
-                    logits_KHW = resize(logits_KHW[None], label_HW.shape, mode="bilinear", align_corners=False)[0]
-                matrix_KK = count(label_HW, logits_KHW.argmax(0), len(model.classes), dataset.ignore)
-                matrices_NKK[order[key]] += matrix_KK.cpu().numpy()
-    keys = tuple(order)
-    return Evaluation(model.segmenter.name, dataset.name, split, scoring, model.classes, keys, matrices_NKK, left_out)
+    classes, matrices = len(model.classes), dict[str, NDArray[np.int64]]()
+    for answer in answers(model, dataset, split, batch=batch, workers=workers, device=device):
+        counts_KK = count(answer.label_HW, answer.found_HW, classes, dataset.ignore).cpu().numpy()
+        matrices[answer.key] = matrices.get(answer.key, 0) + counts_KK
+    scored = np.stack(list(matrices.values()))
+    return Evaluation(
+        model.segmenter.name, dataset.name, split, scoring, model.classes, tuple(matrices), scored, left_out
+    )
 
 
 def _opened(model: Model | str | Path, data: Dataset | str | Path, device: torch.device | str) -> tuple[Model, Dataset]:
@@ -130,19 +110,6 @@ def _opened(model: Model | str | Path, data: Dataset | str | Path, device: torch
     loaded.method.eval()
     dataset = open_dataset(data) if isinstance(data, str | Path) else data
     return loaded, fit_dataset(dataset, loaded.sensor)
-
-
-def _logits(model: Model, image_BCHW: Tensor, sizes: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, Tensor]]:
-    """Each image's place in a batch, and its logits. What fills up smaller ones is cut off before the network sees it:
-    it would reach into the answer, and a score would depend on what else was in the batch."""
-    for rows, columns in dict.fromkeys(sizes):
-        alike = [row for row, size in enumerate(sizes) if size == (rows, columns)]
-        yield from zip(alike, model.segmenter.logits(image_BCHW[alike, :, :rows, :columns]), strict=True)
-
-
-def _label(sample: Sample, device: torch.device) -> Tensor:
-    assert sample.label_HW is not None
-    return torch.from_numpy(sample.label_HW.astype(np.int64)).to(device)
 
 
 def _plain(value: Any) -> Any:

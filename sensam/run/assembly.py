@@ -17,7 +17,7 @@ from sensam.data.dataset import Dataset
 from sensam.data.loader import Loader
 from sensam.data.measure import measure
 from sensam.data.pairing import Item
-from sensam.data.stream import EvaluationStream, TrainingStream
+from sensam.data.stream import Edges, EvaluationStream, TrainingStream
 from sensam.errors import SettingsError
 from sensam.infer.ground import metres_of_pixel
 from sensam.methods import find_method
@@ -163,7 +163,11 @@ def validation_loader(
     if settings.val_split not in dataset.splits or not settings.validations:
         return None
     labels = stage.needs_labels or stage.judged_by != "loss"
-    stream = EvaluationStream(dataset, settings.val_split, size=settings.size, labels=labels, fit=settings.fit)
+    # A click asks about a region, which must not be cut by what is ignored.
+    edges: Edges = "cut" if stage.judged_by == "clicks" else "inside"
+    stream = EvaluationStream(
+        dataset, settings.val_split, size=settings.size, labels=labels, fit=settings.fit, edges=edges
+    )
     world = min(world, len(stream))
     rank = rank if rank < world else 0
     return Loader(stream, batch_size=settings.batch, workers=settings.workers, rank=rank, world=world, device=device)

@@ -210,6 +210,19 @@ def test_evaluation_reads_every_pixel_once_and_in_order(tmp_path: Path, save: Sa
         assert len(stream) == (6 + 1 if size else 2)
 
 
+def test_windows_at_edges_are_full_and_every_label_counts_once(tmp_path: Path, save: Save) -> None:
+    pixels = write_scene(save, tmp_path, 20, 13)
+    stream = EvaluationStream(scene(tmp_path), "train", size=8, edges="inside")
+    assert {sample.size for sample in stream} == {(8, 8)}
+    counted_HW = np.zeros((20, 13), int)
+    for number, sample in enumerate(stream):
+        row, column, rows, columns = stream.window(number)
+        assert np.array_equal(sample.stored_CHW, pixels[:, row : row + rows, column : column + columns])
+        assert sample.label_HW is not None
+        counted_HW[row : row + rows, column : column + columns] += sample.label_HW != 255
+    assert (counted_HW == 1).all()
+
+
 def test_evaluation_keeps_windows_that_show_nothing(tmp_path: Path, save: Save) -> None:
     save(tmp_path / "dark.tif", np.zeros((1, 8, 8), np.uint8), nodata=0)
     save(tmp_path / "dark.png", np.zeros((1, 8, 8), np.uint8))

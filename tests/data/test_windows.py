@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensam.data.windows import assemble, draw, lay_out
+from sensam.data.windows import assemble, draw, lay_out, move_inside, within
 from sensam.errors import InputError
 
 
@@ -21,6 +21,17 @@ def test_laid_out_windows_hold_every_pixel_once_and_join_again(height: int, widt
     assert (count_HW == 1).all()
     parts = [scene_CHW[:, r : r + rows, c : c + columns] for r, c, rows, columns in windows]
     assert np.array_equal(assemble(parts, windows), scene_CHW)
+
+
+@given(height=st.integers(1, 40), width=st.integers(1, 40), size=st.integers(1, 45))
+def test_parts_lie_in_full_windows_that_were_moved_inside(height: int, width: int, size: int) -> None:
+    scene_HW = np.arange(height * width).reshape(height, width)
+    for part in lay_out(height, width, size):
+        row, column, rows, columns = window = move_inside(part, height, width, size)
+        assert (rows, columns) == (min(size, height), min(size, width))
+        seen_HW = scene_HW[row : row + rows, column : column + columns]
+        top, left, high, wide = part
+        assert np.array_equal(seen_HW[within(part, window)], scene_HW[top : top + high, left : left + wide])
 
 
 @given(height=st.integers(1, 40), width=st.integers(1, 40), size=st.integers(1, 45), seed=st.integers(0, 99))

@@ -1,8 +1,8 @@
 """What a trained model answers on a split: counts for each image, some answers to look at, features by image."""
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,9 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sensam.data.clicks import RegionRule
 from sensam.data.dataset import Dataset
-from sensam.data.loader import Loader
 from sensam.data.stream import EvaluationStream
 from sensam.errors import SettingsError
+from sensam.evaluate.answers import answers
 from sensam.evaluate.clicking import evaluate_clicks
 from sensam.evaluate.records import Evidence, SplitScores
 from sensam.evaluate.report.panels import LARGEST_ANSWER, kept_keys, reduced
@@ -24,48 +24,32 @@ from sensam.sam.encoder import ImageEncoder
 from sensam.train.confusion import Confusion, count
 
 
-@dataclass(slots=True)
-class _Sums:
-    """What is gathered of every image while its windows pass by."""
-
-    matrices_NKK: NDArray[np.int64]
-    answers: dict[str, NDArray[np.uint8]]
-    features: dict[int, list[NDArray[np.float32]]] = field(default_factory=dict)
-
-
 def measure(model: Model, dataset: Dataset, split: str, *, batch: int, device: str | torch.device = "cpu") -> Evidence:
-    """Every pixel of a split once, in windows of the size that was trained on: the same for every entry."""
+    """Every pixel of a split once, as each entry was trained to see it."""
     model.to(device).method.eval()
     dataset = fit_dataset(dataset, model.sensor)
-    stream = EvaluationStream(dataset, split, size=model.segmenter.size)
-    keys = tuple(item.key for item in stream.items)
-    sizes = {item.key: dataset.size(item) for item in stream.items}
-    shown = kept_keys(keys)
+    items = dataset.labelled(split)
+    place = {item.key: number for number, item in enumerate(items)}
+    shown = kept_keys(tuple(place))
     classes = len(model.classes)
-    sums = _Sums(
-        np.zeros((len(keys), classes, classes), np.int64), {key: np.zeros(sizes[key], np.uint8) for key in shown}
-    )
-    loader, start = Loader(stream, batch_size=batch, device=device), 0
-    with torch.no_grad(), listening(model.method) as heard:
-        for each in loader:
-            assert each.label_BHW is not None
-            found_BHW = model.segmenter.logits(each.image_BCHW).argmax(1)
-            for row in range(len(each)):
-                item, (top, left, rows, columns) = stream.places[start + row]
-                place = keys.index(item.key)
-                matrix_KK = count(each.label_BHW[row], found_BHW[row], classes, dataset.ignore)
-                sums.matrices_NKK[place] += matrix_KK.cpu().numpy()
-                if item.key in sums.answers:
-                    part_HW = found_BHW[row, :rows, :columns].cpu().numpy().astype(np.uint8)
-                    sums.answers[item.key][top : top + rows, left : left + columns] = part_HW
-                if heard:
-                    sums.features.setdefault(place, []).append(heard[-1][row])
-            heard.clear()
-            start += len(each)
-    domains = tuple(item.domain or "" for item in stream.items)
-    features = [np.mean(sums.features[place], axis=0) for place in sorted(sums.features)]
-    features_NE = np.stack(features).astype(np.float32) if len(features) == len(keys) else None
-    return Evidence(keys, domains, sums.matrices_NKK, shown, _stacked(sums.answers), features_NE)
+    matrices_NKK = np.zeros((len(items), classes, classes), np.int64)
+    maps = {item.key: np.zeros(dataset.size(item), np.uint8) for item in items if item.key in shown}
+    features: dict[str, list[NDArray[np.float32]]] = {key: [] for key in place}
+    with listening(model.method) as heard:
+        for answer in answers(model, dataset, split, batch=batch, device=device):
+            counts_KK = count(answer.label_HW, answer.found_HW, classes, dataset.ignore)
+            matrices_NKK[place[answer.key]] += counts_KK.cpu().numpy()
+            if answer.key in maps:
+                top, left, rows, columns = answer.part
+                found_HW = answer.found_HW.cpu().numpy().astype(np.uint8)
+                maps[answer.key][top : top + rows, left : left + columns] = found_HW
+            if heard:
+                features[answer.key].append(heard.popleft())
+    domains = tuple(item.domain or "" for item in items)
+    means = [np.mean(parts, axis=0) for parts in features.values() if parts]
+    features_NE = np.stack(means).astype(np.float32) if len(means) == len(items) else None
+    ordered = {key: maps[key] for key in shown}
+    return Evidence(tuple(place), domains, matrices_NKK, shown, _stacked(ordered), features_NE)
 
 
 def _stacked(answers: dict[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
@@ -80,12 +64,12 @@ def _stacked(answers: dict[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def listening(network: nn.Module) -> Iterator[list[NDArray[np.float32]]]:
+def listening(network: nn.Module) -> Iterator[deque[NDArray[np.float32]]]:
     """The mean embedding of every image that passes through the network's SAM encoder, where it has one."""
-    heard: list[NDArray[np.float32]] = []
+    heard: deque[NDArray[np.float32]] = deque()
 
     def keep(_: nn.Module, __: tuple[Tensor, ...], embedding_BEhw: Tensor) -> None:
-        heard.append(embedding_BEhw.mean((2, 3)).float().cpu().numpy())
+        heard.extend(embedding_BEhw.mean((2, 3)).float().cpu().numpy())
 
     encoder = next((module for module in network.modules() if isinstance(module, ImageEncoder)), None)
     handle = encoder.register_forward_hook(keep) if encoder is not None else None

@@ -1,0 +1,68 @@
+"""What a model answers for every pixel of a split, once, as it would be asked in earnest: for whoever scores it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate as resize
+
+from sensam.data.dataset import Dataset
+from sensam.data.loader import Loader
+from sensam.data.raster import Window
+from sensam.data.stream import EvaluationStream
+from sensam.data.windows import within
+from sensam.run.model import Model
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """Classes of a part of an image, found and true."""
+
+    key: str  # of the image
+    part: Window  # of the image
+    found_HW: Tensor
+    label_HW: Tensor
+
+
+def answers(
+    model: Model, dataset: Dataset, split: str, *, batch: int, workers: int = 0, device: torch.device | str = "cpu"
+) -> Iterator[Answer]:
+    """Answers for the parts of a split in order, from windows of the size that was trained on.
+
+    A model that was trained on stretched images sees stretched images; its logits are brought to the labels' own size.
+    """
+    fit = model.config.get("fit", "crop")
+    stream = EvaluationStream(dataset, split, size=model.segmenter.size, fit=fit, edges="inside")
+    originals = EvaluationStream(dataset, split) if fit == "stretch" else None  # labels as they are on disk
+    start = 0
+    with torch.no_grad():
+        for each in Loader(stream, batch_size=batch, workers=workers, device=device):
+            assert each.label_BHW is not None
+            whole = tuple(each.image_BCHW.shape[2:])
+            numbers = range(start, start + len(each))
+            sizes = [whole if originals else stream.window(number)[2:] for number in numbers]
+            for row, logits_KHW in _logits(model, each.image_BCHW, sizes):
+                item, part = stream.places[start + row]
+                if originals is None:
+                    inside = within(part, stream.window(start + row))
+                    logits_KHW, label_HW = logits_KHW[:, *inside], each.label_BHW[row][inside]
+                else:
+                    label_HW = _label(originals, start + row).to(logits_KHW.device)
+                    logits_KHW = resize(logits_KHW[None], label_HW.shape, mode="bilinear", align_corners=False)[0]
+                yield Answer(item.key, part, logits_KHW.argmax(0), label_HW)
+            start += len(each)
+
+
+def _logits(model: Model, image_BCHW: Tensor, sizes: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, Tensor]]:
+    """Each image's place in a batch, and its logits. What fills up smaller ones is cut off before the network sees it:
+    it would reach into the answer, and a score would depend on what else was in the batch."""
+    for rows, columns in dict.fromkeys(sizes):
+        alike = [row for row, size in enumerate(sizes) if size == (rows, columns)]
+        yield from zip(alike, model.segmenter.logits(image_BCHW[alike, :, :rows, :columns]), strict=True)
+
+
+def _label(originals: EvaluationStream, number: int) -> Tensor:
+    label_HW = originals[number].label_HW
+    assert label_HW is not None
+    return torch.from_numpy(label_HW.astype("int64"))
