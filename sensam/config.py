@@ -33,6 +33,7 @@ class TrainSettings(_Frozen):
     warm_up: float = Field(default=0.05, ge=0, lt=1)  # share of the steps over which the rate rises
     weight_decay: float = Field(default=0.05, ge=0)
     decay_all: bool = False  # also norms, biases and tables of positions
+    optimiser: Literal["adamw", "muon"] = "adamw"  # muon: for matrices of hidden layers; AdamW for all others
     betas: tuple[float, float] = (0.9, 0.999)
     clip: float = Field(default=1.0, ge=0)  # largest norm of the gradient; 0 for none
     size: int = Field(default=256, ge=1)  # pixels on a side of a training window

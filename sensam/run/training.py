@@ -120,7 +120,7 @@ class _Course:
 
     def teach(self, is_going_on: bool) -> Model:
         """All stages that are left, and the model at the end."""
-        progress, optimiser = self._taken_up() if is_going_on else (Progress(), None)
+        progress, optimisers = self._taken_up() if is_going_on else (Progress(), None)
         keep = (progress.stage, progress.step) if is_going_on else None
         is_first = self.fabric.is_global_zero
         journal = Journal(self.folder / "log.csv", keep=keep) if is_first else None
@@ -128,22 +128,22 @@ class _Course:
         for number in range(progress.stage, len(self.stages)):
             if number > progress.stage:
                 progress = Progress(stage=number, results=progress.results, seconds=progress.seconds)
-                optimiser = None
+                optimisers = None
             discard(self.method, self._names(number))
             if not progress.is_done:
-                self._teach_stage(number, progress, optimiser, (journal, trackers))
+                self._teach_stage(number, progress, optimisers, (journal, trackers))
         for tracker in trackers:
             tracker.close()
         discard(self.method, spent(self.method, self._names(len(self.stages))))
         return self._close(progress)
 
-    def _taken_up(self) -> tuple[Progress, Mapping[str, Any]]:
+    def _taken_up(self) -> tuple[Progress, Sequence[Mapping[str, Any]]]:
         """The method as the last checkpoint has it."""
-        progress, weights, optimiser = self.checkpoints.load(self.fabric.device)
+        progress, weights, optimisers = self.checkpoints.load(self.fabric.device)
         discard(self.method, self._names(progress.stage))
         put(self.method, weights, self._trained(progress.stage))
         self.display.say(f"going on at step {progress.step} of stage {self.stages[progress.stage].name}")
-        return progress, optimiser
+        return progress, optimisers
 
     def _trained(self, number: int) -> frozenset[str]:
         """Names of what the stages up to this one train."""
@@ -157,7 +157,7 @@ class _Course:
         self,
         number: int,
         progress: Progress,
-        optimiser: Mapping[str, Any] | None,
+        optimisers: Sequence[Mapping[str, Any]] | None,
         books: tuple[Journal | None, tuple[Tracker, ...]],
     ) -> None:
         stage = self.stages[number]
@@ -186,8 +186,8 @@ class _Course:
             _steps(progress),
         )
         stage_run = StageRun(desk, self.method, lesson, progress)
-        if optimiser is not None and progress.step:
-            stage_run.resume(optimiser)
+        if optimisers is not None and progress.step:
+            stage_run.resume(optimisers)
         if not progress.step:
             self.display.say(_announcement(self.method, stage, self.learned[stage.name], stage_run.total))
         stage_run.fit()

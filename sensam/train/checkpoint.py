@@ -3,7 +3,7 @@
 import os
 import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,11 +55,15 @@ class Checkpoints:
         """Whether saving now would cost only a small share of the time since it was done last."""
         return time.monotonic() - self._saved_at >= self._took / LARGEST_SHARE
 
-    def save(self, progress: Progress, weights: Mapping[str, Tensor], optimiser: Mapping[str, Any]) -> None:
+    def save(self, progress: Progress, weights: Mapping[str, Tensor], optimisers: Sequence[Mapping[str, Any]]) -> None:
         """Write `last`, then remove best weights that it does not speak of."""
         started = time.monotonic()
         self.folder.mkdir(parents=True, exist_ok=True)
-        state = {"progress": asdict(progress), "weights": dict(weights), "optimiser": dict(optimiser)}
+        state = {
+            "progress": asdict(progress),
+            "weights": dict(weights),
+            "optimisers": [dict(each) for each in optimisers],
+        }
         partial = self.folder / f".{LAST}.partial"
         with partial.open("wb") as file:
             torch.save(state, file)
@@ -72,14 +76,14 @@ class Checkpoints:
                 path.unlink()
         self._saved_at, self._took = time.monotonic(), time.monotonic() - started
 
-    def load(self, device: torch.device) -> tuple[Progress, dict[str, Tensor], dict[str, Any]]:
-        """Progress, weights and the optimiser's state."""
+    def load(self, device: torch.device) -> tuple[Progress, dict[str, Tensor], list[dict[str, Any]]]:
+        """Progress, weights and the states of the optimisers."""
         path = self.folder / LAST
         try:
             state = torch.load(path, map_location=device, weights_only=True)
             progress = Progress(**state["progress"])
             progress.best = Best(**state["progress"]["best"]) if state["progress"]["best"] else None
-            return progress, state["weights"], state["optimiser"]
+            return progress, state["weights"], state["optimisers"]
         except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
             first = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(

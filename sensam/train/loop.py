@@ -3,7 +3,7 @@
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.optim import AdamW
 
 from sensam.config import TrainSettings
 from sensam.data.loader import Loader
@@ -26,6 +25,7 @@ from sensam.train.groups import parameter_groups
 from sensam.train.journal import Journal
 from sensam.train.judges import Judge
 from sensam.train.memory import explaining_memory, save_memory
+from sensam.train.optimisers import build_optimisers
 from sensam.train.schedule import Schedule
 from sensam.train.trackers import Tracker
 from sensam.types import Batch
@@ -88,8 +88,8 @@ class StageRun:
             method.named_parameters(), factors, weight_decay=settings.weight_decay, decay_all=settings.decay_all
         )
         is_fused = fabric.device.type in ("cpu", "cuda")
-        optimiser = AdamW(groups, lr=settings.rate, betas=settings.betas, fused=is_fused)
-        self.module, self.optimiser = fabric.setup(_Through(method), optimiser)
+        optimisers = build_optimisers(groups, settings, fused=is_fused)
+        self.module, *self.optimisers = fabric.setup(_Through(method), *optimisers)
         self.epoch_steps = math.ceil(len(lesson.loader) / settings.accumulate)
         self.total = settings.steps or (settings.epochs or 1) * self.epoch_steps
         self.schedule = Schedule(self.total, settings.rate, settings.least_rate, settings.warm_up)
@@ -100,9 +100,10 @@ class StageRun:
             for name, value in progress.sums.items()
         }
 
-    def resume(self, optimiser: Mapping[str, Any]) -> None:
-        """Take the optimiser up where a checkpoint left it; weights and progress are there already."""
-        self.optimiser.load_state_dict(dict(optimiser))
+    def resume(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Take the optimisers up where a checkpoint left them; weights and progress are there already."""
+        for optimiser, state in zip(self.optimisers, states, strict=True):
+            optimiser.load_state_dict(dict(state))
 
     def fit(self) -> dict[str, float]:
         """Train to the end of the stage; the scores of the weights that are kept."""
@@ -135,7 +136,8 @@ class StageRun:
         """One step of the optimiser, whose gradient is that of one joint batch over all processes."""
         fabric, step = self.desk.fabric, self.progress.step
         rate = self.schedule.at(step)
-        for parameters in self.optimiser.param_groups:
+        moved = [group for optimiser in self.optimisers for group in optimiser.param_groups]
+        for parameters in moved:
             parameters["lr"] = rate * parameters["factor"]
         self._draw_anew(step)
         weights = [self._weigh(batch) for _, batch in group]
@@ -153,11 +155,11 @@ class StageRun:
                 sums[name] = sums.get(name, 0) + value.detach().double() * weight
         self._add_up(sums, total)
         if self.lesson.settings.clip:
-            fabric.clip_gradients(
-                self.module, self.optimiser, max_norm=self.lesson.settings.clip, error_if_nonfinite=False
-            )
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+            learning = [parameter for group in moved for parameter in group["params"]]
+            nn.utils.clip_grad_norm_(learning, self.lesson.settings.clip)  # one norm over all optimisers
+        for optimiser in self.optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
         self.progress.step += 1
 
     def _moment(self, epoch: int, step: int, places: range) -> Moment:
@@ -289,7 +291,7 @@ class StageRun:
         if not all(map(math.isfinite, self.progress.sums.values())):
             return  # the next row of the log says so; the checkpoint before it stays
         weights = holdings(self.method, self.desk.trained)
-        self.desk.checkpoints.save(self.progress, weights, self.optimiser.state_dict())
+        self.desk.checkpoints.save(self.progress, weights, [each.state_dict() for each in self.optimisers])
 
 
 @torch.no_grad()

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from sensam.run import train
 
-TINY = "tests.train.tiny:Tiny"
+TINY, MIXED = "tests.train.tiny:Tiny", "tests.train.tiny:Mixed"
 LONG = {"size": 32, "batch": 2, "workers": 0, "epochs": 6, "save_every": 1, "log_every": 2, "validations": 3}
 
 
 def run(data: Path, out: Path, **more: Any) -> None:
-    train(data, method=TINY, out=out, quiet=True, track=(), **{**LONG, **more})
+    train(data, out=out, quiet=True, track=(), **{"method": TINY, **LONG, **more})
 
 
 def outcome(out: Path) -> tuple[bytes, str, Any]:
@@ -50,14 +51,17 @@ def test_killed_at_random_moments_it_ends_the_same(fog: Path, tmp_path: Path) ->
     assert outcome(broken) == outcome(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
 def test_stopped_in_the_middle_of_an_epoch_it_ends_the_same(
-    fog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimiser: str
 ) -> None:
     """As above without luck: it stops right after the checkpoint of a step inside an epoch, twice."""
     from sensam.train.checkpoint import Checkpoints
     from sensam.train.loop import StageRun
 
-    short = {"epochs": 2, "accumulate": 1, "batch": 1}
+    if optimiser == "muon" and not hasattr(torch.optim, "Muon"):
+        pytest.skip("this torch has no Muon")
+    short = {"epochs": 2, "accumulate": 1, "batch": 1, "method": MIXED, "optimiser": optimiser}
     run(fog, tmp_path / "whole", **short)
     monkeypatch.setattr(Checkpoints, "is_due", lambda self: True)  # noqa: ARG005 - as it is called
     account = StageRun._account

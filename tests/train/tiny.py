@@ -103,3 +103,18 @@ def tiny_task(bands: int = 2, classes: int = 3) -> Task:
         {"name": "drawn", "bands": [{"name": f"b{band}", "mean": 0, "std": 1} for band in range(bands)]}
     )
     return Task(sensor, tuple(f"class {number}" for number in range(classes)), Sam(NOTHING), 8)
+
+
+class Mix(nn.Linear):
+    """A matrix between hidden layers, for every pixel."""
+
+    def forward(self, image_BCHW: Tensor) -> Tensor:
+        return super().forward(image_BCHW.movedim(1, -1)).movedim(-1, 1)
+
+
+class Mixed(Tiny):
+    """Tiny with something to move for an optimiser of matrices."""
+
+    def __init__(self, task: Task, config: TinyConfig) -> None:
+        super().__init__(task, config)
+        self.body.append(Mix(config.width, config.width))

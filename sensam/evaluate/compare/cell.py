@@ -3,7 +3,7 @@
 import json
 import platform
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ def settings_of(
         "seed": cell.seed,
         "out": str(out),
         "train": train,
-        "stages": {name: {"steps": inherit_steps} for name in stages.unlabelled},
+        "stages": {name: {**plan.inherit, "steps": inherit_steps} for name in stages.unlabelled},
         "begin_from": None if begin_from is None else str(begin_from),
         "stop_after": stop,
         "machine": bench.machine.model_dump(),
@@ -152,7 +152,7 @@ def train_cell(bench: Bench, cell: Cell, settled: Settled) -> bool:
         scores={"val": score(evidence, model.classes)},
         device=_device_name(bench.device),
         versions={"sensam": __version__, "torch": torch.__version__, "python": platform.python_version()},
-        command=full_command(bench.plan, entry, data, settled),
+        command=full_command(bench.plan, entry, data, settled, stages.unlabelled),
     )
     write_text(bench.file(cell, ".json"), record.line() + "\n")
     return True
@@ -206,12 +206,13 @@ def answer(bench: Bench, model: Model, dataset: Dataset, split: str) -> Evidence
     return measure(model, dataset, split, batch=bench.batch, device=bench.device)
 
 
-def full_command(plan: Plan, entry: Entry, data: str, settled: Settled) -> str:
+def full_command(plan: Plan, entry: Entry, data: str, settled: Settled, unlabelled: Iterable[str]) -> str:
     """The command that trains an entry on all labels and for as long as its paper does."""
     common = {name: value for name, value in plan.common().items() if name in plan.train.model_fields_set}
     train = {**common, **entry.train, **settled.train}
     words = ["sensam", "train", data, "--method", entry.method, "--teacher", plan.teacher]
-    for part, values in (("train", train), ("settings", entry.settings)):
+    without_labels = [(f"stages.{name}", plan.inherit) for name in sorted(unlabelled)]
+    for part, values in (("train", train), *without_labels, ("settings", entry.settings)):
         for name, value in values.items():
             text = yaml.safe_dump(value, default_flow_style=True).removesuffix("\n...\n").strip()
             words += ["--set", f"{part}.{name}={text}"]

@@ -61,6 +61,7 @@ class Plan(_Frozen):
     steps: int | None = Field(default=None, ge=1)  # on labels, for every entry
     minutes: float | None = Field(default=None, gt=0)  # of training on labels, instead of steps
     inherit_steps: int | None = Field(default=None, ge=1)  # of stages without labels; as many as on labels by default
+    inherit: Mapping[str, Any] = Field(default_factory=dict)  # how those stages learn, where it differs from train
     control: bool = True  # add an untrained start with the steps of both stages, where an entry has two
     train: TrainSettings = TrainSettings()
     teacher: str = "nano"
@@ -76,6 +77,9 @@ class Plan(_Frozen):
             raise ValueError(
                 f"train.{', train.'.join(sorted(given))} would differ from the budget; use steps and shares"
             )
+        wrong = sorted(set(self.inherit) & {"steps", "epochs", "label_share"})
+        if wrong:
+            raise ValueError(f"inherit.{', inherit.'.join(wrong)} would differ from the budget; use inherit_steps")
         for name, values in (("seeds", self.seeds), ("shares", self.shares)):
             if len(set(values)) != len(values):
                 raise ValueError(f"{name} must differ, found {list(values)}")

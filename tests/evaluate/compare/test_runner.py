@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sensam.config import read_settings
 from sensam.data.dataset import open_dataset
 from sensam.data.stream import EvaluationStream, TrainingStream
 from sensam.errors import InputError, SettingsError
@@ -104,10 +105,22 @@ def test_a_worker_that_comes_early_may_not_test(make_plan: MakePlan, make_bench:
 
 @pytest.mark.slow
 def test_two_stages_get_a_control_of_equal_total_budget(make_plan: MakePlan, make_bench: MakeBench) -> None:
-    bench = make_bench(make_plan(methods=["scratch", "e2sam"], inherit_steps=3))
+    bench = make_bench(make_plan(methods=["scratch", "e2sam"], inherit_steps=3, inherit={"rate": 2e-3}))
     assert list(bench.plan.entries) == ["scratch", "e2sam", CONTROL]
     work(bench)
-    found = {name: record.costs.steps for (name, _, _), record in gather(bench.plan, bench.folder).records.items()}
+    records = {name: record for (name, _, _), record in gather(bench.plan, bench.folder).records.items()}
+    assert {name: "stages.inherit.rate=0.002" in record.command for name, record in records.items()} == {
+        "scratch": False,
+        "e2sam": True,
+        CONTROL: False,
+    }
+    settings = {
+        name: read_settings(bench.folder / "runs" / f"e2sam.{name}.seed0" / "run.yaml")
+        for name in ("inherit", "labels100")
+    }
+    assert settings["inherit"]["stages"]["inherit"]["rate"] == 2e-3
+    assert settings["labels100"]["stages"]["finetune"]["rate"] != 2e-3
+    found = {name: record.costs.steps for name, record in records.items()}
     assert found == {"scratch": {"finetune": 2}, "e2sam": {"inherit": 3, "finetune": 2}, CONTROL: {"finetune": 5}}
 
 
