@@ -25,7 +25,7 @@ def demo(
     from sensam.evaluate.walk import Budget, walk
 
     prepare_folder(out)
-    small = {"unlabelled": 8, "labelled": 2, "val": 2, "test": 2, "size": 64, "scene": 128}
+    small = {"unlabelled": 8, "labelled": 2, "val": 2, "test": 2, "size": 64, "window": 64, "scene": 128}
     budget = Budget(seed=seed, **small, inherit_steps=4, learn_steps=4) if quick else Budget(seed=seed)
     walked = walk(out, budget, teacher=teacher, say=typer.echo)
     _print_table(walked)

@@ -13,7 +13,7 @@ from sensam.config import MachineSettings
 from sensam.errors import InputError
 from sensam.evaluate.claims.identities import settle_identity
 from sensam.evaluate.claims.ledger import Claim, Contrast, Paper
-from sensam.evaluate.claims.studies import Scale, check_given, find_data, load_studies, make_plan, needed
+from sensam.evaluate.claims.studies import Scale, check_given, find_data, is_given, load_studies, make_plan, needed
 from sensam.evaluate.claims.verdict import Measured, Verdict, judge
 from sensam.evaluate.compare.gather import gather, report
 from sensam.evaluate.compare.runner import open_bench, prepare, work
@@ -51,8 +51,9 @@ def reproduce(
     _, studies = load_studies()
     found: dict[str, StudyOutcome] = {}
     for name, entries in needed(claims).items():
-        source = find_data(studies[name].scenes, given, folder, scale)
-        plan = make_plan(name, entries, source, scale)
+        scenes = studies[name].scenes
+        source = find_data(scenes, given, folder, scale)
+        plan = make_plan(name, entries, source, scale, generated=not is_given(scenes, given))
         out = folder / paper.key / name
         say(f"study {name}: {', '.join(plan.entries)}")
         plan = prepare(plan, out)

@@ -38,17 +38,22 @@ Say = Callable[[str], None]
 class Budget:
     """How much of everything. Labels are few on purpose: that is when inheriting counts."""
 
-    unlabelled: int = 96
+    unlabelled: int = 160
     labelled: int = 6
     val: int = 6
     test: int = 24
-    size: int = 128  # pixels on a side of a training image
+    size: int = 128  # pixels on a side of an image
+    window: int = 64  # and of what is learnt from at a time
     scene: int = 512  # and of the scene that is mapped
-    inherit_steps: int = 300
-    learn_steps: int = 120
+    inherit_steps: int = 400
+    learn_steps: int = 200
     batch: int = 8
     rate: float = 1e-3  # a student of nano's size learns faster than SAM's
     seed: int = 0
+
+
+LOSS = "ce+dice"  # fog is rare, and few steps of cross entropy alone do not get to it
+GENTLE = 0.1  # of the rate, for an encoder that has inherited
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,14 +72,27 @@ def walk(out: Path, budget: Budget, *, teacher: str = "nano", say: Say = print) 
     data, scene = _generate(out, budget)
     say(f"2. inherit from {teacher}, without labels: {budget.inherit_steps} steps")
     student = out / RUNS / "inherited"
-    shared: dict[str, Any] = {"batch": budget.batch, "rate": budget.rate, "size": budget.size, "workers": 0}
+    shared: dict[str, Any] = {"batch": budget.batch, "rate": budget.rate, "size": budget.window, "workers": 0}
     common: dict[str, Any] = {"teacher": teacher, "seed": budget.seed, "track": ()}
-    inherit(data, out=student, **common, **shared, split="unlabelled", steps=budget.inherit_steps, validations=2)
+    inheriting: dict[str, Any] = {
+        "split": "unlabelled",
+        "steps": budget.inherit_steps,
+        "optimiser": "muon",
+        "validations": 2,
+    }
+    inherit(data, out=student, settings={"triples": 2}, **common, **shared, **inheriting)
     say(f"3. learn classes from {budget.labelled} labelled images: {budget.learn_steps} steps for each")
     learning = {**common, **shared, "steps": budget.learn_steps, "validations": 4}
     models = {
-        SCRATCH: train(data, method=SCRATCH, out=out / RUNS / SCRATCH, **learning),
-        OURS: train(data, method=OURS, out=out / RUNS / OURS, begin_from=student, **learning),
+        SCRATCH: train(data, method=SCRATCH, out=out / RUNS / SCRATCH, settings={"loss": LOSS}, **learning),
+        OURS: train(
+            data,
+            method=OURS,
+            out=out / RUNS / OURS,
+            begin_from=student,
+            settings={"loss": LOSS, "encoder_rate": GENTLE},
+            **learning,
+        ),
     }
     say(f"4. score on the test split, and map a scene of {budget.scene} x {budget.scene} pixels")
     scores = {name: evaluate(model, data) for name, model in models.items()}

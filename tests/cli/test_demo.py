@@ -10,7 +10,9 @@ from sensam.errors import InputError
 from sensam.evaluate.walk import Budget, walk
 from tests.cli.conftest import Run
 
-TINY = Budget(unlabelled=2, labelled=1, val=1, test=1, size=32, scene=64, inherit_steps=1, learn_steps=1, batch=1)
+TINY = Budget(
+    unlabelled=2, labelled=1, val=1, test=1, size=32, window=32, scene=64, inherit_steps=1, learn_steps=1, batch=1
+)
 
 
 @pytest.mark.slow

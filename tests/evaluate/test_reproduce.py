@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from sensam.config import MachineSettings
+from sensam.data.synthetic import family, write
 from sensam.errors import InputError, SettingsError
 from sensam.evaluate import reproduce as reproduction
 from sensam.evaluate.claims import load_paper, load_papers
 from sensam.evaluate.claims.ledger import Contrast
-from sensam.evaluate.claims.studies import Scale, check_given, load_studies, needed
+from sensam.evaluate.claims.studies import Scale, check_given, is_given, load_studies, make_plan, needed
 from sensam.evaluate.claims.table import BEGIN, END, current, put_table, read_results, render
 from sensam.evaluate.outcome import Outcome
 from sensam.evaluate.reproduce import StudyOutcome, measure_contrast, reproduce, restrict, verdict_on, write_results
@@ -39,6 +40,21 @@ def test_every_claim_names_entries_that_exist() -> None:
     asked = {name for paper in load_papers() for name in needed(paper.claims)}
     assert asked == set(studies)
     assert {each.scenes for each in studies.values()} == set(scenes)
+
+
+def test_short_recipes_are_for_generated_scenes_alone(tmp_path: Path) -> None:
+    data = str(write(family("seafog"), tmp_path, seed=1, counts={"train": 1, "val": 1, "test": 1}, size=(32, 32)))
+    ours, theirs = (make_plan("fog", ["e2sam", "scratch"], data, Scale(), generated=each) for each in (True, False))
+    assert ours.inherit == {"optimiser": "muon"}
+    assert ours.train.rate == 1e-3
+    assert ours.entries["e2sam"].settings["encoder_rate"] == 0.1
+    assert not theirs.inherit
+    assert "rate" not in theirs.train.model_fields_set
+    assert not theirs.entries["e2sam"].settings
+    assert ours.entries["e2sam"].inherit_steps == theirs.entries["e2sam"].inherit_steps == 2 * ours.steps
+    assert is_given("fog", {"sfdd-h8": "x"})
+    assert is_given("fog", {"fog": "x"})
+    assert not is_given("fog", {"drive": "x"})
 
 
 def test_a_clear_order_is_supported_and_its_opposite_is_not() -> None:

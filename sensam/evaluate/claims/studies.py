@@ -38,6 +38,7 @@ class StudyEntry(_Frozen):
 
     method: str
     settings: dict[str, Any] = Field(default_factory=dict)
+    scaled: dict[str, Any] = Field(default_factory=dict)  # more settings, for generated scenes alone
     rgb: bool = False  # only the bands that look like a photograph
     home: bool = False  # learn in the commonest domain only
     inherit: float = 1.0  # steps without labels, in those with labels
@@ -50,6 +51,7 @@ class Study(_Frozen):
     entries: dict[str, StudyEntry]
     size: int = 64  # pixels of a window
     clicks: bool = False  # scored by clicks instead of class maps
+    scaled: dict[str, Any] = Field(default_factory=dict)  # how all learn on generated scenes: train, inherit
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Scale:
     """How large the runs are."""
 
     seeds: int = 3
-    steps: int = 300
+    steps: int = 200
     teacher: str = "nano"
     batch: int = 8
     size: int | None = None  # of a window, instead of the study's
@@ -101,6 +103,11 @@ def find_data(name: str, given: Mapping[str, str], folder: Path, scale: Scale) -
     return str(target)
 
 
+def is_given(name: str, given: Mapping[str, str]) -> bool:
+    """Whether the user has data in place of some scenes."""
+    return name in given or load_studies()[0][name].stands_for in given
+
+
 def check_given(given: Mapping[str, str]) -> None:
     """An error where data are given for what no study uses."""
     specs, _ = load_studies()
@@ -110,20 +117,27 @@ def check_given(given: Mapping[str, str]) -> None:
             raise unknown("data set of the claims", name, known)
 
 
-def make_plan(name: str, entries: Sequence[str], data: str, scale: Scale) -> Plan:
-    """A study as a plan, with bands and domains named."""
+def make_plan(name: str, entries: Sequence[str], data: str, scale: Scale, *, generated: bool = True) -> Plan:
+    """A study as a plan, with bands and domains named; on given data methods learn as their papers say."""
     _, studies = load_studies()
     study = studies[name]
     dataset = open_dataset(data)
-    wanted = {key: _entry(study.entries[key], dataset, scale) for key in study.entries if key in entries}
-    train = {"size": scale.size or study.size, "batch": scale.batch, "workers": 0}
+    scaled = study.scaled if generated else {}
+    wanted = {
+        key: _entry(entry, dataset, scale, generated=generated)
+        for key, entry in study.entries.items()
+        if key in entries
+    }
+    train = {"size": scale.size or study.size, "batch": scale.batch, "workers": 0, **scaled.get("train", {})}
     values = {"data": data, "entries": wanted, "seeds": scale.seeds, "steps": scale.steps, "teacher": scale.teacher}
     judged = {"judge": "clicks"} if study.clicks else {}
-    return parse_plan({**values, "control": False, "train": train, **judged}, f"study {name}")
+    inherit = {"inherit": scaled["inherit"]} if "inherit" in scaled else {}
+    return parse_plan({**values, "control": False, "train": train, **inherit, **judged}, f"study {name}")
 
 
-def _entry(entry: StudyEntry, dataset: Dataset, scale: Scale) -> dict[str, Any]:
-    found: dict[str, Any] = {"method": entry.method, "settings": entry.settings}
+def _entry(entry: StudyEntry, dataset: Dataset, scale: Scale, *, generated: bool) -> dict[str, Any]:
+    settings = {**entry.settings, **(entry.scaled if generated else {})}
+    found: dict[str, Any] = {"method": entry.method, "settings": settings}
     if entry.rgb:
         bands = dataset.sensor.display
         if len(set(bands)) < 3:
