@@ -20,7 +20,7 @@ def reproduce(
     ] = None,
     teacher: Annotated[str, typer.Option(help="SAM: nano, b, l, h, a hub id, a folder, or a .pth.")] = "nano",
     seeds: Annotated[int, typer.Option(min=1, help="How often each entry is trained.")] = 3,
-    steps: Annotated[int, typer.Option(min=1, help="On labels, for each entry.")] = 300,
+    steps: Annotated[int, typer.Option(min=1, help="On labels, for each entry.")] = 200,
     size: Annotated[int | None, typer.Option(min=16, help="Pixels of a window.", show_default="by study")] = None,
     scenes: Annotated[int | None, typer.Option(min=2, help="Generated in each split.", show_default="by study")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs; the same one goes on with them.")] = Path(

@@ -95,6 +95,11 @@ class Pose:
         """Without the roll, for a window that does not go all the way around."""
         return replace(self, shift=0.0)
 
+    @property
+    def is_neutral(self) -> bool:
+        """Whether every pixel stays where it is."""
+        return not (self.flip_rows or self.flip_columns or self.quarters or self.shift)
+
     def place(self, array: NDArray[Any]) -> NDArray[Any]:
         """Move pixels without changing any: roll, turn, mirror."""
         if self.shift:

@@ -82,6 +82,8 @@ def resized(sample: Sample, rows: int, columns: int) -> Sample:
 
 def posed(sample: Sample, pose: Pose) -> Sample:
     """Rolled, turned and mirrored; no value changes."""
+    if pose.is_neutral:
+        return sample
     return replace(
         sample,
         stored_CHW=pose.place(sample.stored_CHW),

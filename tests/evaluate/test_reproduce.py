@@ -46,6 +46,7 @@ def test_short_recipes_are_for_generated_scenes_alone(tmp_path: Path) -> None:
     data = str(write(family("seafog"), tmp_path, seed=1, counts={"train": 1, "val": 1, "test": 1}, size=(32, 32)))
     ours, theirs = (make_plan("fog", ["e2sam", "scratch"], data, Scale(), generated=each) for each in (True, False))
     assert ours.inherit == {"optimiser": "muon"}
+    assert (ours.shares, theirs.shares) == ((0.05,), (1.0,))
     assert ours.train.rate == 1e-3
     assert ours.entries["e2sam"].settings["encoder_rate"] == 0.1
     assert not theirs.inherit

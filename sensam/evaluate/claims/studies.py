@@ -51,7 +51,7 @@ class Study(_Frozen):
     entries: dict[str, StudyEntry]
     size: int = 64  # pixels of a window
     clicks: bool = False  # scored by clicks instead of class maps
-    scaled: dict[str, Any] = Field(default_factory=dict)  # how all learn on generated scenes: train, inherit
+    scaled: dict[str, Any] = Field(default_factory=dict)  # how all learn on generated scenes: parts of a plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +131,7 @@ def make_plan(name: str, entries: Sequence[str], data: str, scale: Scale, *, gen
     train = {"size": scale.size or study.size, "batch": scale.batch, "workers": 0, **scaled.get("train", {})}
     values = {"data": data, "entries": wanted, "seeds": scale.seeds, "steps": scale.steps, "teacher": scale.teacher}
     judged = {"judge": "clicks"} if study.clicks else {}
-    inherit = {"inherit": scaled["inherit"]} if "inherit" in scaled else {}
-    return parse_plan({**values, "control": False, "train": train, **inherit, **judged}, f"study {name}")
+    return parse_plan({**scaled, **values, "control": False, "train": train, **judged}, f"study {name}")
 
 
 def _entry(entry: StudyEntry, dataset: Dataset, scale: Scale, *, generated: bool) -> dict[str, Any]:
