@@ -39,15 +39,12 @@ class Augment(BaseModel):
 
     def draw_pose(self, rng: np.random.Generator) -> "Pose":
         """One geometry. Every number is drawn every time, so that one setting does not change another's luck."""
-        flip_rows, flip_columns = (bool(coin) for coin in rng.integers(0, 2, 2))
-        quarters = int(rng.integers(0, 4))
-        shift = float(rng.random())
-        exponent = float(rng.random())
+        rows, columns, turn, shift, exponent = rng.random(5).tolist()
         low, high = self.scale
         return Pose(
-            flip_rows and self.flip_rows,
-            flip_columns and self.flip_columns,
-            quarters if self.turn else 0,
+            rows < 0.5 and self.flip_rows,
+            columns < 0.5 and self.flip_columns,
+            int(4 * turn) if self.turn else 0,
             shift if self.roll else 0.0,
             low * (high / low) ** exponent,
         )

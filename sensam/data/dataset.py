@@ -77,6 +77,8 @@ class Dataset:
     def area(self, item: Item) -> Window:
         """The part of the scene that belongs to the sample's split, in pixels of the scene."""
         info = self.info(item)
+        if item.is_whole:
+            return 0, 0, info.height, info.width
         top, bottom = (round(part * info.height) for part in item.rows)
         left, right = (round(part * info.width) for part in item.columns)
         return top, left, bottom - top, right - left
@@ -116,7 +118,7 @@ class Dataset:
 
     def within(self, item: Item, window: Window | None) -> Window | None:
         """A window of the whole scene, from one of the sample's part of it."""
-        if item.rows == (0.0, 1.0) and item.columns == (0.0, 1.0):
+        if item.is_whole:
             return window
         top, left, rows, columns = self.area(item)
         if window is None:

@@ -23,6 +23,11 @@ class Item:
     rows: tuple[float, float] = (0.0, 1.0)  # the part of the scene that belongs to the split
     columns: tuple[float, float] = (0.0, 1.0)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the whole scene belongs to the split."""
+        return self.rows == self.columns == (0.0, 1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
