@@ -22,11 +22,11 @@ from sensam.evaluate.compare import cell as cells
 from sensam.evaluate.compare import runner
 from sensam.evaluate.compare.cell import Bench
 from sensam.evaluate.compare.gather import gather, report
-from sensam.evaluate.compare.plan import CONTROL, Cell, Plan
+from sensam.evaluate.compare.plan import CONTROL, Cell, Plan, keep_plan
 from sensam.evaluate.compare.runner import prepare, work
 from sensam.evaluate.compare.settle import settle
 from sensam.evaluate.compare.variant import data_of, hash_data
-from sensam.evaluate.records import read_lines
+from sensam.evaluate.records import CellRecord, read_lines
 from sensam.evaluate.statistics import miou_of
 from sensam.run import training
 
@@ -275,3 +275,30 @@ def test_killed_and_started_again_it_comes_to_the_same_numbers(
         )
         assert first == second
     assert not list((folder / "cells").glob("*.claim"))
+
+
+@pytest.mark.slow
+def test_processes_share_a_comparison_and_find_what_one_finds(
+    make_plan: MakePlan, make_bench: MakeBench, tmp_path: Path
+) -> None:
+    """Two processes by the command's own --jobs, and one more that comes along as another node would."""
+    bench = make_bench(make_plan(methods=["scratch", "e2sam"], seeds=2, inherit_steps=2))
+    work(bench)
+    together = tmp_path / "together"
+    keep_plan(bench.plan, together)
+    words = [sys.executable, "-m", "sensam", "compare", str(together / "plan.yaml"), "--out", str(together)]
+    words += ["--accelerator", "cpu"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    node = subprocess.Popen([*words, "--worker"], env=environment, stdout=subprocess.DEVNULL)
+    first = subprocess.run([*words, "--jobs", "2"], env=environment, capture_output=True, text=True, check=False)
+    assert first.returncode == 0, first.stderr
+    assert node.wait(60) == 0
+    for cell in bench.plan.cells():
+        one, many = (
+            CellRecord.model_validate_json((folder / "cells" / f"{cell.name}.test.json").read_text())
+            for folder in (bench.folder, together)
+        )
+        assert many.scores == one.scores
+        assert many.costs.steps == one.costs.steps
+    assert not list((together / "cells").glob("*.failed"))
+    assert (together / "report.html").is_file()
