@@ -6,6 +6,7 @@ wrong for every other image. Here nothing is asked. Windows at the edge are fill
 and tables are resampled also where they fit: slower, and meant for exports alone.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from sensam.errors import SettingsError
 from sensam.export.graph import portable
+from sensam.nn.lowpass import FrequencyFilter, highest
 from sensam.sam.attention.explicit import attend_explicit
 from sensam.sam.encoder import ImageEncoder
 from sensam.sam.positions import offsets
@@ -36,6 +38,8 @@ def _rendered(module: nn.Module) -> nn.Module:
         setattr(module, name, _rendered(child))
     if isinstance(module, ImageEncoder):
         module.positions = _AnyGrid()  # type: ignore[assignment]  # stands for it
+    if isinstance(module, FrequencyFilter):
+        return _AnyFilter(module)
     return _AnyWindows(module) if isinstance(module, SelfAttention) else module
 
 
@@ -81,6 +85,36 @@ class _AnyWindows(nn.Module):
         columns = (query.transpose(2, 3) @ column_offsets.transpose(1, 2)).transpose(2, 3)
         out = attend_explicit(*(part.flatten(2, 3) for part in (query, key, value, rows, columns)))
         return out.transpose(1, 2).flatten(2).unflatten(1, (qkv_NyxF.shape[1], qkv_NyxF.shape[2]))
+
+
+class _AnyFilter(nn.Module):
+    """`FrequencyFilter` by products with a matrix for each axis, since exported Fourier transforms keep their length.
+
+    The cut is one of rows and one of columns, and lets a frequency and its opposite pass or neither: both are real.
+    """
+
+    def __init__(self, host: FrequencyFilter) -> None:
+        super().__init__()
+        if host.as_published:
+            raise SettingsError("The published filter cuts by area and is exported for one size: leave --any-size out.")
+        self.kept, self.rate = host.kept, host.rate
+
+    def forward(self, image_BCHW: Tensor) -> Tensor:
+        rows_HH, columns_WW = (_low_pass(image_BCHW.shape[axis], self.rate) for axis in (-2, -1))
+        low_BCHW = rows_HH @ image_BCHW @ columns_WW  # symmetric
+        high_BCHW = image_BCHW - low_BCHW
+        parts = {"low": [low_BCHW], "high": [high_BCHW], "both": [high_BCHW, low_BCHW]}
+        return torch.cat(parts[self.kept], dim=1)
+
+
+def _low_pass(length: Any, rate: float) -> Tensor:
+    """What `sensam.nn.lowpass.keep_low` does to one axis, as a matrix."""
+    place = torch.arange(length)
+    frequency = torch.minimum(place, length - place)
+    turns = (place[:, None] * place[None, :]).remainder(place[-1] + 1)  # exact: angles of large products would not be
+    angle = 2 * math.pi * turns.to(torch.float32) / length
+    kept = (frequency.to(torch.float32) / length <= highest(rate)).to(torch.float32)
+    return ((angle.cos() * kept) @ angle.cos().t() + (angle.sin() * kept) @ angle.sin().t()) / length
 
 
 def _any_offsets(table_LD: Tensor, length: Any) -> Tensor:

@@ -10,13 +10,18 @@ Frequencies = Literal["low", "high", "both"]
 _SLACK = 1e-6  # cycles per pixel, so that a frequency on the cut is kept whatever its rounding
 
 
+def highest(rate: float) -> float:
+    """The highest frequency that is slow, in cycles per pixel."""
+    return math.sqrt(rate) / 2 + _SLACK
+
+
 def keep_low(image_BCHW: Tensor, rate: float) -> Tensor:
     """Frequencies up to sqrt(rate) / 2 cycles per pixel on either axis, of any number of rows and columns.
 
     As negative and positive frequencies are cut alike, the result is real, keeps its sign, and is linear in the image.
     """
     H, W = image_BCHW.shape[-2:]
-    cut = math.sqrt(rate) / 2 + _SLACK
+    cut = highest(rate)
     # Written out, because exporters know Fourier transforms but not PyTorch's tables of their frequencies.
     row = torch.arange(H, device=image_BCHW.device)
     rows = torch.minimum(row, H - row) / H <= cut

@@ -15,6 +15,7 @@ from sensam.methods.cwsam import Cwsam, CwsamConfig
 from sensam.methods.scratch import Scratch
 from sensam.methods.segmenting import SegmentingConfig
 from sensam.methods.simmat import SimMat, SimMatConfig
+from sensam.nn.lowpass import FrequencyFilter
 from sensam.sam.anatomy import Anatomy
 from sensam.sam.model import Sam
 from tests.infer.conftest import enliven
@@ -27,6 +28,8 @@ SIZES = ((2, 64, 64), (1, 80, 40), (1, 24, 128), (3, 16, 32))
 METHODS = {
     "scratch": lambda task: Scratch(task, SegmentingConfig()),
     "cwsam": lambda task: Cwsam(task, CwsamConfig()),
+    "cwsam-both": lambda task: Cwsam(task, CwsamConfig(frequencies="both", rate=0.0625, head="lite")),
+    "cwsam-published": lambda task: Cwsam(task, CwsamConfig(protocol="paper")),
     "simmat": lambda task: SimMat(task, SimMatConfig(strategy="lora", head="classwise")),
     "simmat-prompt": lambda task: SimMat(task, SimMatConfig(strategy="prompt", head="classwise")),
 }
@@ -48,7 +51,7 @@ def apart(one: nn.Module, other: nn.Module, shape: tuple[int, int, int]) -> floa
     return (mine - its).abs().max().item()
 
 
-@pytest.mark.parametrize("name", ["scratch", "cwsam", "simmat"])
+@pytest.mark.parametrize("name", ["scratch", "cwsam", "cwsam-both", "simmat"])
 def test_the_rendering_computes_the_same_at_every_size(name):
     original = network(name)
     before = {key: value.clone() for key, value in original.state_dict().items()}
@@ -59,9 +62,18 @@ def test_the_rendering_computes_the_same_at_every_size(name):
     assert all(torch.equal(value, before[key]) for key, value in original.state_dict().items())
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(9, 7), (16, 5), (33, 40)])
+@pytest.mark.parametrize("rate", [0.0625, 0.25, 1.0])
+def test_slow_frequencies_by_matrices_are_those_by_fourier_transform(rows, columns, rate):
+    original = FrequencyFilter("both", rate)
+    image = torch.randn(2, 3, rows, columns, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(any_size(original)(image), original(image), atol=1e-5)
+
+
 @pytest.mark.slow
-def test_a_graph_of_sams_windows_is_right_at_every_size(tmp_path):
-    model = segmenter(network("scratch"), size=60)
+@pytest.mark.parametrize("name", ["scratch", "cwsam"])
+def test_a_graph_of_sams_windows_is_right_at_every_size(tmp_path, name):
+    model = segmenter(network(name), size=60)
     path = export_onnx(model, tmp_path / "any.onnx", side=60, any_size=True)
     exported = load_onnx(path)
     assert exported.size == 64  # whole patches
@@ -77,7 +89,8 @@ def test_a_graph_of_sams_windows_is_right_at_every_size(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_cannot_be_rendered_is_refused(tmp_path):
-    with pytest.raises(SettingsError, match="Leave --any-size out"):
-        export_onnx(segmenter(network("simmat-prompt")), tmp_path / "any.onnx", side=64, any_size=True)
+@pytest.mark.parametrize("name", ["simmat-prompt", "cwsam-published"])
+def test_what_cannot_be_rendered_is_refused(tmp_path, name):
+    with pytest.raises(SettingsError, match="eave --any-size out"):
+        export_onnx(segmenter(network(name)), tmp_path / "any.onnx", side=64, any_size=True)
     assert not list(tmp_path.iterdir())
