@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sensam.errors import SettingsError
 from sensam.export.graph import portable
 from sensam.nn.lowpass import FrequencyFilter, highest
+from sensam.sam.attention.beside import MoreKeys
 from sensam.sam.attention.explicit import attend_explicit
 from sensam.sam.encoder import ImageEncoder
 from sensam.sam.positions import offsets
@@ -63,27 +64,30 @@ class _AnyWindows(nn.Module):
         self.register_buffer("rows", rows)
         self.register_buffer("columns", columns)
 
-    def forward(self, x_BhwD: Tensor, more: object = None) -> Tensor:
-        if more is not None:
-            raise SettingsError("A SAM that attends to learned prompts is exported for one size: leave --any-size out.")
+    def forward(self, x_BhwD: Tensor, more: MoreKeys | None = None) -> Tensor:
         h, w = x_BhwD.shape[1], x_BhwD.shape[2]
         if not self.window:
             rows, columns = _any_offsets(self.get_buffer("rows"), h), _any_offsets(self.get_buffer("columns"), w)
-            whole: Tensor = self.proj(self._attend(self.qkv(x_BhwD), rows, columns))
+            whole: Tensor = self.proj(self._attend(self.qkv(x_BhwD), rows, columns, more))
             return whole
         side = self.window
         high, wide = (h + side - 1) // side, (w + side - 1) // side
         windows = _filled(_filled(x_BhwD, 1, high * side), 2, wide * side)
         windows = windows.unflatten(1, (high, side)).unflatten(3, (wide, side)).transpose(2, 3).flatten(0, 2)
-        out = self.proj(self._attend(self.qkv(windows), self.get_buffer("rows"), self.get_buffer("columns")))
+        out = self.proj(self._attend(self.qkv(windows), self.get_buffer("rows"), self.get_buffer("columns"), more))
         out = out.unflatten(0, (-1, high, wide)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
         return _first(_first(out, 1, h), 2, w)
 
-    def _attend(self, qkv_NyxF: Tensor, row_offsets: Tensor, column_offsets: Tensor) -> Tensor:
+    def _attend(self, qkv_NyxF: Tensor, row_offsets: Tensor, column_offsets: Tensor, more: MoreKeys | None) -> Tensor:
         query, key, value = qkv_NyxF.unflatten(-1, (3, self.heads, -1)).permute(3, 0, 4, 1, 2, 5).unbind()
         rows = query @ row_offsets.transpose(1, 2)
         columns = (query.transpose(2, 3) @ column_offsets.transpose(1, 2)).transpose(2, 3)
-        out = attend_explicit(*(part.flatten(2, 3) for part in (query, key, value, rows, columns)))
+        query, key, value, rows, columns = (part.flatten(2, 3) for part in (query, key, value, rows, columns))
+        out = (
+            attend_explicit(query, key, value, rows, columns)
+            if more is None
+            else _beside(query, key, value, rows, columns, more)
+        )
         return out.transpose(1, 2).flatten(2).unflatten(1, (qkv_NyxF.shape[1], qkv_NyxF.shape[2]))
 
 
@@ -105,6 +109,15 @@ class _AnyFilter(nn.Module):
         high_BCHW = image_BCHW - low_BCHW
         parts = {"low": [low_BCHW], "high": [high_BCHW], "both": [high_BCHW, low_BCHW]}
         return torch.cat(parts[self.kept], dim=1)
+
+
+def _beside(query: Tensor, key: Tensor, value: Tensor, rows: Tensor, columns: Tensor, more: MoreKeys) -> Tensor:
+    """`attend_beside` without padding."""
+    scaled = query * query.shape[-1] ** -0.5
+    bias = (rows[..., :, None] + columns[..., None, :]).flatten(-2)
+    scores = torch.cat([scaled @ key.transpose(-2, -1) + bias, scaled @ more[0].transpose(-2, -1)], -1).softmax(-1)
+    places = key.shape[2]
+    return scores[..., :places] @ value + scores[..., places:] @ more[1]
 
 
 def _low_pass(length: Any, rate: float) -> Tensor:
