@@ -33,6 +33,9 @@ from sensam.train.display import Display
 
 METHODS = ("scratch", "sam3", "resam", "repe", "e2sam", "unet")
 SHARES = (1.0, 0.1, 0.01)
+LOSS = "ce+dice"  # for all: rare classes count from the first step
+GENTLE = 0.1  # of the rate, for encoders that come from SAM or have inherited from it
+KNOWING = ("sam3", "resam", "e2sam")
 MISSING, BRIEF = "e2sam, bands go missing", "e2sam, a quarter of inheritance"
 DAYTIME = ("scratch", "repe", "e2sam")  # entries of `drive` that also learn by day alone
 Say = Callable[[str], None]
@@ -40,16 +43,22 @@ Say = Callable[[str], None]
 
 def entries(name: str, settings: dict[str, Any], inherit_steps: int) -> dict[str, Any]:
     """The contestants on a data set; the control is added by the comparison."""
-    found: dict[str, Any] = {method: {"method": method} for method in METHODS}
+    found: dict[str, Any] = {method: {"method": method, "settings": recipe(method)} for method in METHODS}
+    settings = {**recipe("e2sam"), **settings}
     found["e2sam"]["settings"] = settings
     if name == "seafog":
         found[MISSING] = {"method": "e2sam", "settings": {**settings, "band_dropout": 0.3}}
         found[BRIEF] = {"method": "e2sam", "settings": settings, "inherit_steps": max(1, inherit_steps // 4)}
     if name == "drive":
         for method in DAYTIME:
-            own = {"settings": settings} if method == "e2sam" else {}
-            found[f"{method}, day alone"] = {"method": method, "domains": ["daytime"], **own}
+            own = settings if method == "e2sam" else recipe(method)
+            found[f"{method}, day alone"] = {"method": method, "domains": ["daytime"], "settings": own}
     return found
+
+
+def recipe(method: str) -> dict[str, Any]:
+    """How a method learns from labels in a short run."""
+    return {"loss": LOSS, **({"encoder_rate": GENTLE} if method in KNOWING else {})}
 
 
 def make_plan(name: str, data: Path, arguments: argparse.Namespace) -> Plan:
@@ -62,6 +71,7 @@ def make_plan(name: str, data: Path, arguments: argparse.Namespace) -> Plan:
         "shares": list(SHARES) if name == "seafog" and not arguments.quick else [1.0],
         "steps": arguments.steps,
         "inherit_steps": arguments.inherit_steps,
+        "inherit": {"optimiser": "muon"},
         "teacher": arguments.teacher,
         "train": {
             "size": arguments.size,
@@ -141,9 +151,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--inherit-steps", type=int, default=750, help="without labels")
     parser.add_argument("--size", type=int, default=64, help="pixels on a side of a window")
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--rate", type=float, default=5e-4)
+    parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--triples", type=int, default=2, help="of each pass of the student")
-    parser.add_argument("--neck-loss", type=float, default=1.0)
+    parser.add_argument("--neck-loss", type=float, default=0.0)
     parser.add_argument("--teacher", default="nano")
     parser.add_argument("--candidates", type=int, default=40, help="triples among which SAM's best is looked for")
     parser.add_argument("--looked-at", type=int, default=6, help="images by which it is chosen")

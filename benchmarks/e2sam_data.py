@@ -14,6 +14,7 @@ HERE = Path(__file__).parent
 REAL = Path(os.environ.get("SENSAM_REAL_DATA", HERE.parent.parent / "shared" / "data"))
 DEFINITIONS = HERE.parent / "tests" / "data" / "real"
 GENERATED = ("seafog", "drive")
+SEED = 30  # of the generated scenes: recipes were found on others
 TILES = ("water12_hls", "worldcover12_hls", "mri3_lgg")  # with a split for testing
 SCENES = ("crop_weed_nir2", "s1_flood_sen1floods11")  # a few large images: each split takes a part of all of them
 PARTS = {"train": (0.0, 0.55), "val": (0.55, 0.7), "test": (0.7, 1.0)}
@@ -36,9 +37,9 @@ def prepare(name: str, folder: Path, *, quick: bool) -> Path:
 
 
 def _generate(name: str, folder: Path, *, quick: bool) -> Path:
-    counts = {"train": 24, "val": 6, "test": 12} if quick else {"train": 120, "val": 24, "test": 60}
+    counts = {"train": 24, "val": 6, "test": 12} if quick else {"train": 320, "val": 16, "test": 40}
     if not (folder / "dataset.yaml").is_file():
-        write(family(name), folder, seed=0, counts=counts, size=(96, 96))
+        write(family(name), folder, seed=SEED, counts=counts, size=(128, 128))
     return folder / "dataset.yaml"
 
 
