@@ -22,8 +22,8 @@ class Portion:
 
     stored_CHW: NDArray[Any]
     valid_CHW: NDArray[np.bool_] | None  # None where everything is valid
-    gain_C: NDArray[np.float64]
-    bias_C: NDArray[np.float64]
+    gain_C: NDArray[np.float32]
+    bias_C: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Acceptance:
         return valid_HW
 
 
-Line = tuple[NDArray[np.float64], NDArray[np.float64]]
+Line = tuple[NDArray[np.float32], NDArray[np.float32]]
 Judge = Callable[[NDArray[Any]], NDArray[np.bool_] | None]
 
 
@@ -100,7 +100,8 @@ class Feed:
         decoded = self.dataset.sensor.decode(self.dataset.read(item, window))
         valid_CHW = None if decoded.valid_CHW.all() else decoded.valid_CHW
         mean_C, std_C = self._statistics
-        return Portion(decoded.pixels_CHW, valid_CHW, 1 / std_C, -mean_C / std_C)
+        gain_C, bias_C = (1 / std_C).astype(np.float32), (-mean_C / std_C).astype(np.float32)
+        return Portion(decoded.pixels_CHW, valid_CHW, gain_C, bias_C)
 
     def _line(self, stated: tuple[Scaling | None, ...]) -> Line:
         """Gain and bias of every band, worked out once for each way in which files state theirs."""
@@ -108,7 +109,8 @@ class Feed:
             bands = self.dataset.sensor.bands
             packing = np.array([band.scaling(entry) for band, entry in zip(bands, stated, strict=True)], np.float64)
             mean_C, std_C = self._statistics
-            self._line_of[stated] = packing[:, 0] / std_C, (packing[:, 1] - mean_C) / std_C
+            gain_C, bias_C = packing[:, 0] / std_C, (packing[:, 1] - mean_C) / std_C
+            self._line_of[stated] = gain_C.astype(np.float32), bias_C.astype(np.float32)
         return self._line_of[stated]
 
     @cached_property

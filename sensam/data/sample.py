@@ -1,6 +1,7 @@
 """One window on its way to a batch, and what augmentation does to it: pixels, validity and label move as one."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -54,17 +55,13 @@ def assemble_sample(key: str, portion: Portion, label_HW: LabelHW | None, ignore
     """A sample as read, before anything is changed."""
     if label_HW is not None and portion.valid_CHW is not None:
         label_HW = np.where(portion.valid_CHW.all(axis=0), label_HW, label_HW.dtype.type(ignore))
-    bands = len(portion.gain_C)
-    return Sample(
-        key,
-        portion.stored_CHW,
-        portion.valid_CHW,
-        label_HW,
-        portion.gain_C.astype(np.float32),
-        portion.bias_C.astype(np.float32),
-        np.full(bands, -np.inf, np.float32),
-        np.full(bands, np.inf, np.float32),
-    )
+    endless = _no_limits(len(portion.gain_C))
+    return Sample(key, portion.stored_CHW, portion.valid_CHW, label_HW, portion.gain_C, portion.bias_C, *endless)
+
+
+@lru_cache
+def _no_limits(bands: int) -> tuple[FloatC, FloatC]:
+    return np.full(bands, -np.inf, np.float32), np.full(bands, np.inf, np.float32)
 
 
 def resized(sample: Sample, rows: int, columns: int) -> Sample:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sensam.data.augment import Augment, Pose
 from sensam.data.dataset import Dataset
+from sensam.data.dice import Dice
 from sensam.data.feed import Feed
 from sensam.data.pairing import Item
 from sensam.data.raster import Window
@@ -66,6 +67,7 @@ class TrainingStream:
         self.items = _items(dataset, split, labels)
         self.ignore = dataset.ignore
         self._feed = Feed(dataset)
+        self._dice = [Dice(seed, purpose) for purpose in (ORDER, PLACE, LIGHT, SEARCH)]
         self._searched: dict[Item, tuple[Window, ...]] = {}
         self._order: tuple[tuple[int, int], NDArray[np.int64]] | None = None
 
@@ -107,7 +109,7 @@ class TrainingStream:
         return int(self._order[1][place])
 
     def _random(self, purpose: int, *place: int) -> np.random.Generator:
-        return np.random.default_rng((self.seed, purpose, *place))
+        return self._dice[purpose].at(*place)
 
     def _sample(self, visit: int, place: tuple[int, int, int]) -> Sample | None:
         """A window of an item, changed as its place says; None where nothing in the item can be learnt."""
