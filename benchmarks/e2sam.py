@@ -27,15 +27,14 @@ from sensam.evaluate.compare import runner
 from sensam.evaluate.compare.gather import gather, report
 from sensam.evaluate.compare.plan import CONTROL, Cell, Plan, parse_plan
 from sensam.evaluate.outcome import Outcome
+from sensam.evaluate.walk import GENTLE, LOSS
 from sensam.run import Model, load
 from sensam.sam.weights import load_sam
 from sensam.train.display import Display
 
 METHODS = ("scratch", "sam3", "resam", "repe", "e2sam", "unet")
 SHARES = (1.0, 0.1, 0.01)
-LOSS = "ce+dice"  # for all: rare classes count from the first step
-GENTLE = 0.1  # of the rate, for encoders that come from SAM or have inherited from it
-KNOWING = ("sam3", "resam", "e2sam")
+KNOWING = ("sam3", "resam", "e2sam")  # their encoders come from SAM or have inherited from it
 MISSING, BRIEF = "e2sam, bands go missing", "e2sam, a quarter of inheritance"
 DAYTIME = ("scratch", "repe", "e2sam")  # entries of `drive` that also learn by day alone
 Say = Callable[[str], None]

@@ -39,13 +39,12 @@ def answers(
     with torch.no_grad():
         for each in Loader(stream, batch_size=batch, workers=workers, device=device):
             assert each.label_BHW is not None
-            whole = tuple(each.image_BCHW.shape[2:])
-            numbers = range(start, start + len(each))
-            sizes = [whole if originals else stream.window(number)[2:] for number in numbers]
+            windows = [stream.window(number) for number in range(start, start + len(each))]
+            sizes = [window[2:] for window in windows] if originals is None else [each.image_BCHW.shape[2:]] * len(each)
             for row, logits_KHW in _logits(model, each.image_BCHW, sizes):
                 item, part = stream.places[start + row]
                 if originals is None:
-                    inside = within(part, stream.window(start + row))
+                    inside = within(part, windows[row])
                     logits_KHW, label_HW = logits_KHW[:, *inside], each.label_BHW[row][inside]
                 else:
                     label_HW = _label(originals, start + row).to(logits_KHW.device)

@@ -29,6 +29,8 @@ FAMILY = "seafog"
 PICTURE, DATA, SCENE, RUNS, MAPS = "demo.png", "data", "scene", "runs", "maps"
 OURS, SCRATCH = "e2sam", "scratch"
 CRS, CORNER, PIXEL = "EPSG:32651", (500_000.0, 4_300_000.0), 1000.0  # a place in the Yellow Sea; maps keep it
+LOSS = "ce+dice"  # rare classes count from the first step; few steps of cross entropy alone do not get to them
+GENTLE = 0.1  # of the rate, for an encoder that has inherited
 NAMES = {SCRATCH: "from scratch", OURS: "inherited"}
 
 Say = Callable[[str], None]
@@ -50,10 +52,6 @@ class Budget:
     batch: int = 8
     rate: float = 1e-3  # a student of nano's size learns faster than SAM's
     seed: int = 0
-
-
-LOSS = "ce+dice"  # fog is rare, and few steps of cross entropy alone do not get to it
-GENTLE = 0.1  # of the rate, for an encoder that has inherited
 
 
 @dataclass(frozen=True, eq=False)

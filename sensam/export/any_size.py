@@ -7,6 +7,7 @@ and tables are resampled also where they fit: slower, and meant for exports alon
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from sensam.errors import SettingsError
 from sensam.export.graph import portable
 from sensam.nn.lowpass import FrequencyFilter, highest
-from sensam.sam.attention.beside import MoreKeys
+from sensam.sam.attention.beside import MoreKeys, attend_beside
 from sensam.sam.attention.explicit import attend_explicit
 from sensam.sam.encoder import ImageEncoder
 from sensam.sam.positions import offsets
@@ -82,12 +83,8 @@ class _AnyWindows(nn.Module):
         query, key, value = qkv_NyxF.unflatten(-1, (3, self.heads, -1)).permute(3, 0, 4, 1, 2, 5).unbind()
         rows = query @ row_offsets.transpose(1, 2)
         columns = (query.transpose(2, 3) @ column_offsets.transpose(1, 2)).transpose(2, 3)
-        query, key, value, rows, columns = (part.flatten(2, 3) for part in (query, key, value, rows, columns))
-        out = (
-            attend_explicit(query, key, value, rows, columns)
-            if more is None
-            else _beside(query, key, value, rows, columns, more)
-        )
+        attend = attend_explicit if more is None else partial(attend_beside, attend_explicit, more)
+        out = attend(*(part.flatten(2, 3) for part in (query, key, value, rows, columns)))
         return out.transpose(1, 2).flatten(2).unflatten(1, (qkv_NyxF.shape[1], qkv_NyxF.shape[2]))
 
 
@@ -109,15 +106,6 @@ class _AnyFilter(nn.Module):
         high_BCHW = image_BCHW - low_BCHW
         parts = {"low": [low_BCHW], "high": [high_BCHW], "both": [high_BCHW, low_BCHW]}
         return torch.cat(parts[self.kept], dim=1)
-
-
-def _beside(query: Tensor, key: Tensor, value: Tensor, rows: Tensor, columns: Tensor, more: MoreKeys) -> Tensor:
-    """`attend_beside` without padding."""
-    scaled = query * query.shape[-1] ** -0.5
-    bias = (rows[..., :, None] + columns[..., None, :]).flatten(-2)
-    scores = torch.cat([scaled @ key.transpose(-2, -1) + bias, scaled @ more[0].transpose(-2, -1)], -1).softmax(-1)
-    places = key.shape[2]
-    return scores[..., :places] @ value + scores[..., places:] @ more[1]
 
 
 def _low_pass(length: Any, rate: float) -> Tensor:

@@ -48,8 +48,7 @@ def measure(model: Model, dataset: Dataset, split: str, *, batch: int, device: s
     domains = tuple(item.domain or "" for item in items)
     means = [np.mean(parts, axis=0) for parts in features.values() if parts]
     features_NE = np.stack(means).astype(np.float32) if len(means) == len(items) else None
-    ordered = {key: maps[key] for key in shown}
-    return Evidence(tuple(place), domains, matrices_NKK, shown, _stacked(ordered), features_NE)
+    return Evidence(tuple(place), domains, matrices_NKK, shown, _stacked(maps), features_NE)
 
 
 def _stacked(answers: dict[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:

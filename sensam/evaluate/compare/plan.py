@@ -72,14 +72,11 @@ class Plan(_Frozen):
     def _has_one_budget(self) -> Self:
         if (self.steps is None) == (self.minutes is None):
             raise ValueError("steps and minutes both settle the budget; give one of them")
-        given = {"steps", "epochs", "label_share"} & self.train.model_fields_set
-        if given:
-            raise ValueError(
-                f"train.{', train.'.join(sorted(given))} would differ from the budget; use steps and shares"
-            )
-        wrong = sorted(set(self.inherit) & {"steps", "epochs", "label_share"})
-        if wrong:
-            raise ValueError(f"inherit.{', inherit.'.join(wrong)} would differ from the budget; use inherit_steps")
+        parts = ("train", self.train.model_fields_set, "steps and shares"), ("inherit", self.inherit, "inherit_steps")
+        for part, given, instead in parts:
+            wrong = [f"{part}.{name}" for name in ("epochs", "label_share", "steps") if name in given]
+            if wrong:
+                raise ValueError(f"{', '.join(wrong)} would differ from the budget; use {instead}")
         for name, values in (("seeds", self.seeds), ("shares", self.shares)):
             if len(set(values)) != len(values):
                 raise ValueError(f"{name} must differ, found {list(values)}")

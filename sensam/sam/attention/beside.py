@@ -28,7 +28,7 @@ def attend_beside(
     columns: Tensor,
 ) -> Tensor:
     """No bias for the keys without a place. Exact on every path; only "explicit" keeps every score in memory."""
-    B, d = len(key_BRSd), query_BRTd.shape[-1]
+    B, d = key_BRSd.shape[0], query_BRTd.shape[-1]  # len() would be the number that a tracer saw
     more_key, more_value = (part.to(key_BRSd.dtype).expand(B, -1, -1, -1) for part in more)
     value = torch.cat([value_BRSd, more_value], -2)
     if path is attend_explicit:
