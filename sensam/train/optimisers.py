@@ -4,14 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
 from torch.optim import AdamW, Optimizer
 
 from sensam.config import TrainSettings
 from sensam.errors import SettingsError
-from sensam.train.groups import POSITIONS
-
-OUTER = ("embed", "token", *POSITIONS)  # first layers and tables, whose rows are not directions of one space
+from sensam.sam.hidden import is_hidden
 
 
 def build_optimisers(
@@ -29,11 +26,6 @@ def build_optimisers(
     muon = [torch.optim.Muon(hidden, lr=settings.rate, adjust_lr_fn="match_rms_adamw")] if hidden else []
     adamw = [AdamW(others, lr=settings.rate, betas=settings.betas, fused=fused)] if others else []
     return *muon, *adamw
-
-
-def is_hidden(name: str, parameter: nn.Parameter) -> bool:
-    """Whether a parameter is a matrix between hidden layers, which is what Muon is for."""
-    return parameter.ndim == 2 and not any(word in part for part in name.split(".") for word in OUTER)
 
 
 def _part(groups: Sequence[Mapping[str, Any]], *, hidden: bool) -> list[dict[str, Any]]:

@@ -11,8 +11,9 @@ from sensam.errors import SettingsError
 from sensam.nn.surgery import freeze_all_but
 from sensam.sam.anatomy import Anatomy
 from sensam.sam.encoder import ImageEncoder
+from sensam.sam.hidden import is_hidden
 from sensam.train.groups import parameter_groups
-from sensam.train.optimisers import build_optimisers, is_hidden
+from sensam.train.optimisers import build_optimisers
 
 TINY = Anatomy("tiny", 32, 2, 2, (1,), window=3, patch=8, image_size=64, embedding=32)
 needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")

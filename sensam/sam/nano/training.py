@@ -14,6 +14,7 @@ from torch.optim import AdamW, Optimizer
 from torch.utils.data import DataLoader
 
 from sensam.errors import InputError
+from sensam.sam.hidden import is_hidden
 from sensam.sam.model import Sam
 from sensam.sam.nano.lessons import Course, Lesson, Lessons
 from sensam.sam.nano.objective import ask_and_grade
@@ -114,8 +115,7 @@ def build_optimisers(sam: Sam, recipe: Recipe) -> list[Optimizer]:
     hidden: list[Tensor] = []
     others: list[Tensor] = []
     for name, parameter in sam.named_parameters():
-        is_hidden = parameter.ndim == 2 and not any(word in name for word in ("pos", "embed", "token"))
-        (hidden if is_hidden else others).append(parameter)
+        (hidden if is_hidden(name, parameter) else others).append(parameter)
     return [
         torch.optim.Muon(hidden, lr=recipe.rate, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"),
         AdamW([p for p in others if p.requires_grad], lr=recipe.rate, weight_decay=0.0, betas=(0.9, 0.98)),
