@@ -17,6 +17,7 @@ from sensam.types import Batch
 
 Protocol = Literal["strict", "paper"]
 Judged = Literal["classes", "clicks", "loss"]
+WHOLE = 1 << 15  # a training window larger than any image: the whole of it
 
 
 class MethodConfig(BaseModel):

@@ -39,6 +39,7 @@ class StudyEntry(_Frozen):
     method: str
     settings: dict[str, Any] = Field(default_factory=dict)
     scaled: dict[str, Any] = Field(default_factory=dict)  # more settings, for generated scenes alone
+    stages: dict[str, dict[str, Any]] = Field(default_factory=dict)  # how single stages learn on generated scenes
     rgb: bool = False  # only the bands that look like a photograph
     home: bool = False  # learn in the commonest domain only
     inherit: float = 1.0  # steps without labels, in those with labels
@@ -137,6 +138,8 @@ def make_plan(name: str, entries: Sequence[str], data: str, scale: Scale, *, gen
 def _entry(entry: StudyEntry, dataset: Dataset, scale: Scale, *, generated: bool) -> dict[str, Any]:
     settings = {**entry.settings, **(entry.scaled if generated else {})}
     found: dict[str, Any] = {"method": entry.method, "settings": settings}
+    if generated and entry.stages:
+        found["stages"] = entry.stages
     if entry.rgb:
         bands = dataset.sensor.display
         if len(set(bands)) < 3:

@@ -3,7 +3,7 @@
 import json
 import platform
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,15 @@ import yaml
 
 from sensam.config import MachineSettings, RunSettings, TrainSettings, validate
 from sensam.data.dataset import Dataset, open_dataset
-from sensam.errors import SettingsError
+from sensam.errors import SettingsError, unknown
 from sensam.evaluate.compare.costs import Stopwatch, forget_peak, peak_megabytes
 from sensam.evaluate.compare.measure import count_gflops, measure, measure_clicks, score
-from sensam.evaluate.compare.plan import Cell, Entry, Plan
+from sensam.evaluate.compare.plan import COMMON, Cell, Entry, Plan
 from sensam.evaluate.compare.queue import Queue
 from sensam.evaluate.compare.variant import data_of, hash_data
 from sensam.evaluate.records import CellRecord, Costs, Evidence
 from sensam.evaluate.report.page import write_text
-from sensam.methods.base import Task
+from sensam.methods.base import WHOLE, Task
 from sensam.run import Model, build_method, load
 from sensam.run.model import load_start
 from sensam.run.training import run
@@ -63,6 +63,7 @@ class Stages:
 
     names: tuple[str, ...]
     unlabelled: frozenset[str]
+    whole: frozenset[str] = frozenset()  # those that look at whole images, however large the plan's windows are
 
     @property
     def inherited(self) -> tuple[str, ...]:
@@ -83,8 +84,18 @@ def stages_of(entry: Entry, plan: Plan, data: str) -> Stages:
     stages = build_method(entry.method, task, entry.settings).stages
     if plan.judge == "classes" and (not stages or any(stage.judged_by == "clicks" for stage in stages)):
         raise SettingsError(f"{entry.method} answers clicks, not class maps: leave it out of a comparison of maps.")
+    names = tuple(stage.name for stage in stages)
     unlabelled = frozenset(stage.name for stage in stages if not stage.needs_labels)
-    return Stages(tuple(stage.name for stage in stages), unlabelled)
+    for name, given in entry.stages.items():
+        if name not in names:
+            raise unknown(f"stage of {entry.method}", name, names)
+        wrong = sorted(set(COMMON) & set(given)) if name not in unlabelled else []
+        if wrong:
+            raise SettingsError(
+                f"Stage {name} of {entry.method} learns from labels: {', '.join(wrong)} must be the same for every "
+                "entry. Set it under the plan's own train."
+            )
+    return Stages(names, unlabelled, frozenset(stage.name for stage in stages if stage.settings.get("size") == WHOLE))
 
 
 def settings_of(
@@ -95,6 +106,9 @@ def settings_of(
     inherit_steps = entry.inherit_steps or plan.inherit_steps or settled.steps
     common = {**plan.train.model_dump(exclude_unset=True), **plan.common()}
     train = {**common, **entry.train, **settled.train, "steps": settled.steps, "label_share": cell.share}
+    by_stage = _by_stage(plan, entry, stages)
+    for name in stages.unlabelled:
+        by_stage[name] = {**by_stage.get(name, {}), "steps": inherit_steps}
     values = {
         "data": data_of(entry, cell.entry, plan, bench.folder),
         "method": entry.method,
@@ -103,13 +117,25 @@ def settings_of(
         "seed": cell.seed,
         "out": str(out),
         "train": train,
-        "stages": {name: {**plan.inherit, "steps": inherit_steps} for name in stages.unlabelled},
+        "stages": by_stage,
         "begin_from": None if begin_from is None else str(begin_from),
         "stop_after": stop,
         "machine": bench.machine.model_dump(),
         "track": (),
     }
     return validate(RunSettings, values, f"entry {cell.entry}")
+
+
+def _by_stage(plan: Plan, entry: Entry, stages: Stages) -> dict[str, dict[str, Any]]:
+    """How single stages learn, where it differs from the settings for all: the entry's own over the plan's."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in stages.names:
+        whole = {"size": WHOLE} if name in stages.whole else {}
+        without_labels = plan.inherit if name in stages.unlabelled else {}
+        given = {**whole, **without_labels, **entry.stages.get(name, {})}
+        if given:
+            found[name] = given
+    return found
 
 
 def train_cell(bench: Bench, cell: Cell, settled: Settled) -> bool:
@@ -152,7 +178,7 @@ def train_cell(bench: Bench, cell: Cell, settled: Settled) -> bool:
         scores={"val": score(evidence, model.classes)},
         device=_device_name(bench.device),
         versions={"sensam": __version__, "torch": torch.__version__, "python": platform.python_version()},
-        command=full_command(bench.plan, entry, data, settled, stages.unlabelled),
+        command=full_command(bench.plan, entry, data, settled, stages),
     )
     write_text(bench.file(cell, ".json"), record.line() + "\n")
     return True
@@ -206,13 +232,13 @@ def answer(bench: Bench, model: Model, dataset: Dataset, split: str) -> Evidence
     return measure(model, dataset, split, batch=bench.batch, device=bench.device)
 
 
-def full_command(plan: Plan, entry: Entry, data: str, settled: Settled, unlabelled: Iterable[str]) -> str:
+def full_command(plan: Plan, entry: Entry, data: str, settled: Settled, stages: Stages) -> str:
     """The command that trains an entry on all labels and for as long as its paper does."""
     common = {name: value for name, value in plan.common().items() if name in plan.train.model_fields_set}
     train = {**common, **entry.train, **settled.train}
+    by_stage = [(f"stages.{name}", given) for name, given in sorted(_by_stage(plan, entry, stages).items())]
     words = ["sensam", "train", data, "--method", entry.method, "--teacher", plan.teacher]
-    without_labels = [(f"stages.{name}", plan.inherit) for name in sorted(unlabelled)]
-    for part, values in (("train", train), *without_labels, ("settings", entry.settings)):
+    for part, values in (("train", train), *by_stage, ("settings", entry.settings)):
         for name, value in values.items():
             text = yaml.safe_dump(value, default_flow_style=True).removesuffix("\n...\n").strip()
             words += ["--set", f"{part}.{name}={text}"]

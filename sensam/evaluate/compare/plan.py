@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -19,6 +19,7 @@ COMMON = (
     *("epochs", "steps", "batch", "accumulate", "size", "fit", "length", "label_share", "augment"),
     *("split", "val_split", "validations", "patience", "keep"),
 )
+BUDGET = ("epochs", "label_share", "steps")  # what the plan alone settles, with settings of its own
 MINUTES_PROBE = 6  # steps that are timed to find how many fit into the minutes
 
 
@@ -29,6 +30,12 @@ class _Frozen(BaseModel):
 def _counted(value: Any) -> Any:
     """A number of seeds stands for the first so many."""
     return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _leave_the_budget(part: str, given: Collection[str], instead: str) -> None:
+    wrong = [f"{part}.{name}" for name in BUDGET if name in given]
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)} would differ from the budget; use {instead}")
 
 
 class Entry(_Frozen):
@@ -42,12 +49,15 @@ class Entry(_Frozen):
     domains: tuple[str, ...] | None = None  # train on these only
     steps: int | None = Field(default=None, ge=1)  # instead of the plan's
     inherit_steps: int | None = Field(default=None, ge=1)
+    stages: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)  # how one stage learns, where it differs
 
     @model_validator(mode="after")
     def _keeps_what_is_common(self) -> Self:
         wrong = sorted({*self.train, *self.tune} & set(COMMON))
         if wrong:
             raise ValueError(f"{', '.join(wrong)} must be the same for every entry; set it under the plan's own train")
+        for stage, given in self.stages.items():
+            _leave_the_budget(f"stages.{stage}", given, "steps and inherit_steps")
         return self
 
 
@@ -72,11 +82,8 @@ class Plan(_Frozen):
     def _has_one_budget(self) -> Self:
         if (self.steps is None) == (self.minutes is None):
             raise ValueError("steps and minutes both settle the budget; give one of them")
-        parts = ("train", self.train.model_fields_set, "steps and shares"), ("inherit", self.inherit, "inherit_steps")
-        for part, given, instead in parts:
-            wrong = [f"{part}.{name}" for name in ("epochs", "label_share", "steps") if name in given]
-            if wrong:
-                raise ValueError(f"{', '.join(wrong)} would differ from the budget; use {instead}")
+        _leave_the_budget("train", self.train.model_fields_set, "steps and shares")
+        _leave_the_budget("inherit", self.inherit, "inherit_steps")
         for name, values in (("seeds", self.seeds), ("shares", self.shares)):
             if len(set(values)) != len(values):
                 raise ValueError(f"{name} must differ, found {list(values)}")

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from sensam.data.perspective import Look, cut_view
 from sensam.errors import SettingsError, unknown
-from sensam.methods.base import Losses, Method, Moment, Stage, Task
+from sensam.methods.base import WHOLE, Losses, Method, Moment, Stage, Task
 from sensam.methods.goodsam.adaptation import Projectors
 from sensam.methods.goodsam.assistant import GONE, HERE, Assistant, find_assistant
 from sensam.methods.goodsam.cache import Cache, Identity, default_folder
@@ -36,7 +36,6 @@ from sensam.nn.losses import class_map_loss
 from sensam.nn.segformer import SMALLEST_SIDE, build_segformer, start_from
 from sensam.types import Batch
 
-WHOLE = 1 << 15  # a training window larger than any panorama: the whole of it
 FRESH_RATE, PRETRAINED_RATE = 5e-4, 6e-5  # of networks that begin at random, and of those that were trained before
 RECTIFY_RATE = 1e-5
 HEAD_FACTOR = 10.0  # for a fresh head on a pretrained encoder

@@ -43,6 +43,7 @@ def test_a_papers_own_habits_do_not_reach_what_is_common(make_plan: MakePlan) ->
         ({"methods": ["scratch"], "seeds": [1, 1]}, "seeds must differ"),
         ({"methods": ["scratch"], "sharse": [1]}, "Did you mean 'shares'"),
         ({"methods": ["scratch"], "train": {"steps": 4}}, "use steps and shares"),
+        ({"entries": {"a": {"method": "goodsam", "stages": {"distil": {"steps": 4}}}}}, "use steps and inherit_steps"),
         ({"entries": {"a b": {"method": "scratch"}, "a-b": {"method": "scratch"}}}, "clearer"),
     ],
 )
