@@ -90,7 +90,7 @@ class Pose:
 
     def unrolled(self) -> "Pose":
         """Without the roll, for a window that does not go all the way around."""
-        return replace(self, shift=0.0)
+        return replace(self, shift=0.0) if self.shift else self
 
     @property
     def is_neutral(self) -> bool:

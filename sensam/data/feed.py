@@ -13,6 +13,7 @@ from sensam.data.dataset import Dataset
 from sensam.data.native import Planes, plain_planes, read_planes
 from sensam.data.pairing import Item
 from sensam.data.raster import Scaling, Window
+from sensam.data.sources import Version, version_of
 from sensam.sensors import Band
 
 
@@ -34,9 +35,8 @@ class Acceptance:
     high: int
     holes: tuple[int, ...]
 
-    def judge(self, stored_HW: NDArray[Any]) -> NDArray[np.bool_] | None:
-        """Validity of every pixel, None where all are valid; most often two reductions settle it."""
-        low, high = int(stored_HW.min()), int(stored_HW.max())
+    def judge(self, stored_HW: NDArray[Any], low: int, high: int) -> NDArray[np.bool_] | None:
+        """Validity of every pixel, None where all are valid; most often the extremes settle it."""
         inside = self.low <= low and high <= self.high
         holes = [hole for hole in self.holes if low <= hole <= high]
         if inside and not holes:
@@ -48,7 +48,7 @@ class Acceptance:
 
 
 Line = tuple[NDArray[np.float32], NDArray[np.float32]]
-Judge = Callable[[NDArray[Any]], NDArray[np.bool_] | None]
+Judge = Callable[[NDArray[Any], Any, Any], NDArray[np.bool_] | None]  # of a plane, its lowest and its highest number
 
 
 class Feed:
@@ -61,26 +61,27 @@ class Feed:
 
     def portion(self, item: Item, window: Window | None) -> Portion:
         """One window; rows and columns count from the sample's part of the scene."""
-        planes = self._planes(item)
+        version = version_of(item.images[0])
+        planes = self._planes(item, version)
         if planes is None:
             return self._careful(item, window)
-        stored_CHW = read_planes(item.images[0], planes, self.dataset.within(item, window))
-        judged = [
-            judge(plane_HW) for judge, plane_HW in zip(self._judges(stored_CHW.dtype, planes), stored_CHW, strict=True)
-        ]
+        stored_CHW = read_planes(item.images[0], planes, self.dataset.within(item, window), version)
+        extremes = stored_CHW.min(axis=(1, 2)).tolist(), stored_CHW.max(axis=(1, 2)).tolist()
+        facts = zip(self._judges(stored_CHW.dtype, planes), stored_CHW, *extremes, strict=True)
+        judged = [judge(plane_HW, low, high) for judge, plane_HW, low, high in facts]
         valid_CHW = None
         if any(plane is not None for plane in judged):
             whole = np.ones(stored_CHW.shape[1:], bool)
             valid_CHW = np.stack([whole if plane is None else plane for plane in judged])
         return Portion(stored_CHW, valid_CHW, *self._line(planes.scaling))
 
-    def _planes(self, item: Item) -> Planes | None:
+    def _planes(self, item: Item, version: Version) -> Planes | None:
         """The fast path, for samples that lie in one file of an exact type."""
         source = self.dataset.source(item)
         files, *others = self.dataset.spec.images.values()
         if others or files.unpack or files.variable or files.stretch or self.dataset.encodes:
             return None
-        return plain_planes(item.images[0], source.planes, files.axes)
+        return plain_planes(item.images[0], source.planes, files.axes, version)
 
     def _judges(self, dtype: np.dtype[Any], planes: Planes) -> list[Judge]:
         """What tells the valid pixels of each band, made once for each kind of file."""
@@ -89,7 +90,8 @@ class Feed:
             judges: list[Judge] = []
             for band, nodata, stated in facts:
                 if dtype.kind == "f":
-                    judges.append(partial(judge_floats, band, nodata, stated))
+                    marks = tuple(float(np.float32(mark)) for mark in (nodata, band.nodata) if mark is not None)
+                    judges.append(partial(judge_floats, band, marks, nodata, stated))
                 else:
                     judges.append(accepted_integers(band, dtype.name, nodata, stated).judge)
             self._judges_of[dtype, planes] = judges
@@ -135,12 +137,19 @@ def accepted_integers(band: Band, dtype: str, nodata: float | None, stated: Scal
 
 
 def judge_floats(
-    band: Band, nodata: float | None, stated: Scaling | None, stored_HW: NDArray[np.float32]
+    band: Band,
+    marks: tuple[float, ...],
+    nodata: float | None,
+    stated: Scaling | None,
+    stored_HW: NDArray[np.float32],
+    low: float,
+    high: float,
 ) -> NDArray[np.bool_] | None:
-    """Validity of every pixel, None where all are valid; the extremes settle it unless something is wrong."""
-    low, high = float(stored_HW.min()), float(stored_HW.max())  # NaN if there is any
-    marks = [mark for mark in (nodata, band.nodata) if mark is not None]
-    if isfinite(low) and isfinite(high) and not any(low <= np.float32(mark) <= high for mark in marks):
+    """Validity of every pixel, None where all are valid; the extremes settle it unless something is wrong.
+
+    `marks` are the numbers that stand for no data; extremes are NaN where any pixel is.
+    """
+    if isfinite(low) and isfinite(high) and not any(low <= mark <= high for mark in marks):
         if band.valid_range is None:
             return None
         ends = np.array([low, high], np.float32)

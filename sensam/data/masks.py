@@ -11,7 +11,7 @@ from sensam.data.native import ARRAY_SUFFIXES, area_to_read, kept_open
 from sensam.data.raster import Window
 from sensam.data.readers import open_raster
 from sensam.data.resample import resample_linear, resample_nearest
-from sensam.data.sources import describe_once
+from sensam.data.sources import Version, describe_once, version_of
 from sensam.errors import InputError
 
 
@@ -22,36 +22,34 @@ def read_mask(
 
     For label: palette the colours of a PNG's palette are looked up; otherwise its index stays an index.
     """
-    found = mask_size(path, files)
+    version = version_of(path)
+    found = describe_once(path, files.variable, files.axes, version).size
     if found == size:
-        return _read(path, files, window, colours=label.codec == "palette")
+        return _read(path, files, window, version, colours=label.codec == "palette")
     if label.stretch is None:
         raise InputError(
             f"{path} has {found[0]} x {found[1]} pixels, its image has {size[0]} x {size[1]}. "
             "Cut both alike, or set label.stretch: nearest if they show the same ground."
         )
-    stored_CHW, nodata = _read(path, files, None, colours=label.codec == "palette")
+    stored_CHW, nodata = _read(path, files, None, version, colours=label.codec == "palette")
     stretch = resample_nearest if label.stretch == "nearest" else _stretch_linear
     return _cut(stretch(stored_CHW, *size), window), nodata
-
-
-def mask_size(path: Path, files: FilesSpec) -> tuple[int, int]:
-    """Rows and columns of a mask, without reading a pixel."""
-    return describe_once(path, files.variable, files.axes).size
 
 
 def _stretch_linear(stored_CHW: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
     return np.rint(resample_linear(stored_CHW, None, rows, columns)).astype(np.int64)
 
 
-def _read(path: Path, files: FilesSpec, window: Window | None, *, colours: bool) -> tuple[NDArray[Any], float | None]:
+def _read(
+    path: Path, files: FilesSpec, window: Window | None, version: Version, *, colours: bool
+) -> tuple[NDArray[Any], float | None]:
     if path.suffix.lower() in ARRAY_SUFFIXES:
         raster = open_raster(path, window=window, key=files.variable, axes=files.axes)
         return np.where(raster.valid_CHW, raster.pixels_CHW, np.nan), None
-    with kept_open(path) as dataset:
+    with kept_open(path, version) as dataset:
         stored_CHW = dataset.read(window=area_to_read(window, dataset.shape))
         if not colours or dataset.count != 1:
-            return stored_CHW, describe_once(path).nodata[0]
+            return stored_CHW, describe_once(path, version=version).nodata[0]
         return _looked_up(stored_CHW[0], dataset, path), None
 
 

@@ -20,7 +20,7 @@ from rasterio.windows import Window as GdalWindow
 
 from sensam.data.raster import Scaling, Window
 from sensam.data.readers.arrays import Axes
-from sensam.data.sources import describe_once, version_of
+from sensam.data.sources import Version, describe_once, version_of
 from sensam.errors import InputError
 
 SMALL_INTEGERS = {"uint8", "int8", "uint16", "int16"}
@@ -29,18 +29,18 @@ MOST_OPEN = 256  # files per process: every scene, and every tile of a small dat
 ENVI_HEADER = ".hdr"  # the numbers lie in the file beside it
 ARRAY_SUFFIXES = {".npy", ".npz", ".mat", ".h5", ".hdf5", ".he5", ".nc", ".nc4"}
 
-_open: OrderedDict[tuple[Path, tuple[int, int]], Any] = OrderedDict()
+_open: OrderedDict[tuple[Path, Version], Any] = OrderedDict()
 _owner = os.getpid()
 
 
 @contextmanager
-def kept_open(path: Path) -> Iterator[Any]:
+def kept_open(path: Path, version: Version | None = None) -> Iterator[Any]:
     """The file as a rasterio dataset, opened once per process; a worker process opens its own."""
     global _owner
     if _owner != os.getpid():
         _open.clear()
         _owner = os.getpid()
-    key = path, version_of(path)
+    key = path, version or version_of(path)
     try:
         if key not in _open:
             # Without this GDAL lists the whole folder for every file it opens, which takes longer than reading a tile.
@@ -74,16 +74,16 @@ class Planes:
     bands_last: bool = False  # of a memory-mapped array
 
 
-def plain_planes(path: Path, wanted: tuple[str | int, ...], axes: Axes | None = None) -> Planes | None:
+def plain_planes(
+    path: Path, wanted: tuple[str | int, ...], axes: Axes | None = None, version: Version | None = None
+) -> Planes | None:
     """How to take the wanted planes directly; None where only the careful reader will do."""
-    return _plain_planes(path, wanted, axes, version_of(path))
+    return _plain_planes(path, wanted, axes, version or version_of(path))
 
 
 @lru_cache(maxsize=1 << 14)
-def _plain_planes(
-    path: Path, wanted: tuple[str | int, ...], axes: Axes | None, version: tuple[int, int]
-) -> Planes | None:
-    info = describe_once(path, axes=axes)
+def _plain_planes(path: Path, wanted: tuple[str | int, ...], axes: Axes | None, version: Version) -> Planes | None:
+    info = describe_once(path, axes=axes, version=version)
     if info.has_alpha or len(set(info.dtypes)) != 1 or info.dtypes[0] not in PLAIN_TYPES:
         return None
     positions = tuple(info.bands.index(name) if isinstance(name, str) else name for name in wanted)
@@ -102,11 +102,12 @@ def _plain_planes(
     )
 
 
-def read_planes(path: Path, planes: Planes, window: Window | None) -> NDArray[Any]:
+def read_planes(path: Path, planes: Planes, window: Window | None, version: Version | None = None) -> NDArray[Any]:
     """Stored numbers, bands first."""
+    version = version or version_of(path)
     if path.suffix.lower() == ".npy":
-        return _read_mapped(path, planes, window)
-    with kept_open(path) as dataset:
+        return _read_mapped(path, planes, window, version)
+    with kept_open(path, version) as dataset:
         bands = [position + 1 for position in planes.positions]
         return np.asarray(dataset.read(bands, window=area_to_read(window, dataset.shape)))
 
@@ -128,12 +129,12 @@ def _has_only_nodata(path: Path, bands: int) -> bool:
 
 
 @lru_cache(maxsize=MOST_OPEN)
-def _mapped(path: Path, _version: tuple[int, int]) -> NDArray[Any]:
+def _mapped(path: Path, _version: Version) -> NDArray[Any]:
     return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
-def _read_mapped(path: Path, planes: Planes, window: Window | None) -> NDArray[Any]:
-    array = _mapped(path, version_of(path))
+def _read_mapped(path: Path, planes: Planes, window: Window | None, version: Version) -> NDArray[Any]:
+    array = _mapped(path, version)
     row, column, rows, columns = window or (0, 0, 1 << 40, 1 << 40)
     area = slice(row, row + rows), slice(column, column + columns)
     if planes.bands_last:

@@ -16,21 +16,27 @@ from sensam.errors import InputError
 from sensam.radiometry import match
 from sensam.sensors import Sensor
 
+Version = tuple[int, int]
 PACKED_BANDS = 3
 
 
-def describe_once(path: Path, key: str | None = None, axes: Axes | None = None) -> RasterInfo:
+def describe_once(
+    path: Path, key: str | None = None, axes: Axes | None = None, version: Version | None = None
+) -> RasterInfo:
     """`describe`, remembered for as long as the file stays the same."""
-    return _describe(path, key, axes, version_of(path))
+    return _describe(path, key, axes, version or version_of(path))
 
 
 @lru_cache(maxsize=1 << 14)
-def _describe(path: Path, key: str | None, axes: Axes | None, _version: tuple[int, int]) -> RasterInfo:
+def _describe(path: Path, key: str | None, axes: Axes | None, _version: Version) -> RasterInfo:
     return describe(path, key=key, axes=axes)
 
 
-def version_of(path: Path) -> tuple[int, int]:
-    """What changes when a file is written again: its time and its length."""
+def version_of(path: Path) -> Version:
+    """What changes when a file is written again: its time and its length.
+
+    Who asks several things about a file at once finds this out once, and hands it on.
+    """
     try:
         facts = path.stat()
     except OSError as error:

@@ -124,7 +124,7 @@ def test_judging_integers_equals_decoding_them(
 ) -> None:
     band = Band(name="a", unit="K", nodata=sensor_nodata, valid_range=ends, scale=scale)
     stored = np.array(values, np.uint8)
-    judged = accepted_integers(band, "uint8", nodata, None).judge(stored)
+    judged = accepted_integers(band, "uint8", nodata, None).judge(stored, min(values), max(values))
     _, wanted = band.decode(stored.astype(np.float32), stored != (nodata if nodata is not None else -1))
     assert np.array_equal(np.ones(len(values), bool) if judged is None else judged, wanted)
 
@@ -132,7 +132,9 @@ def test_judging_integers_equals_decoding_them(
 def test_a_type_with_no_valid_number_at_all() -> None:
     band = Band(name="a", unit="K", valid_range=(1e6, 2e6))
     assert accepted_integers(band, "uint8", None, None) == Acceptance(1, 0, ())
-    assert not accepted_integers(band, "uint8", None, None).judge(np.array([0, 255], np.uint8)).any()  # type: ignore[union-attr]
+    judged = accepted_integers(band, "uint8", None, None).judge(np.array([0, 255], np.uint8), 0, 255)
+    assert judged is not None
+    assert not judged.any()
 
 
 def test_a_file_written_again_is_read_again(tmp_path: Path, save: Save) -> None:
