@@ -4,13 +4,15 @@ The bars: wall <= 1.03 x the forward passes alone on the same tiles, already in 
 small scene. Peaks are measured in processes of their own; the model's own memory is in both.
 
 python benchmarks/scene.py                              5,000² and 20,000² x 16 bands, SAM ViT-B: hours on two cores
-python benchmarks/scene.py --model light --small 1024 --large 4096 --tile 512
+python benchmarks/scene.py --parts wall --small 2048 --rounds 3
+python benchmarks/scene.py --parts peak --model light   memory does not ask how long a tile takes
 """
 
 import argparse
 import json
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +134,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--parts", nargs="+", choices=["wall", "peak"], default=["wall", "peak"])
     parser.add_argument("--rounds", type=int, default=1, help="of wall and forward, in turns, on the small scene")
     parser.add_argument("--output", type=Path, help="a .md file")
     parser.add_argument("--peak", nargs=2, type=Path, help=argparse.SUPPRESS)
@@ -141,6 +144,32 @@ def parse() -> argparse.Namespace:
 def own_words(arguments: argparse.Namespace) -> list[str]:
     names = ("model", "bands", "tile", "batch", "precision", "device")
     return [word for name in names for word in (f"--{name}", str(getattr(arguments, name)))]
+
+
+def wall(path: Path, folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
+    """What a map takes beyond its model's own time, the two in turns."""
+    write_scene(path, arguments.small, arguments.bands)
+    ratios = []
+    for number in range(arguments.rounds):
+        whole, steps = time_wall(path, folder / f"wall-{number}", arguments)
+        forward = time_forward(path, folder / "forward", arguments)
+        ratios.append(whole / forward)
+        yield f"{arguments.small}²: wall {whole:.2f} s, forward {forward:.2f} s, {steps} batches"
+    spread = f"{min(ratios):.3f} to {max(ratios):.3f}"
+    yield verdict(f"wall / forward, {arguments.small}² ({spread})", sorted(ratios)[len(ratios) // 2], WALL_BAR)
+
+
+def peak(paths: dict[int, Path], folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
+    """What the large scene needs beyond the small one, each in a process of its own."""
+    peaks = {}
+    for side, path in paths.items():
+        if not path.is_file():
+            write_scene(path, side, arguments.bands)
+        words = ["--peak", str(path), str(folder / f"peak-{side}"), *own_words(arguments)]
+        peaks[side] = in_new_process(__file__, *words)["peak"]
+        yield f"{side}²: peak {peaks[side]:.0f} MiB above the model"
+    grown = peaks[arguments.large] / peaks[arguments.small]
+    yield verdict(f"peak of {arguments.large}² / {arguments.small}²", grown, MEMORY_BAR)
 
 
 def main() -> None:
@@ -154,23 +183,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = {side: folder / f"scene-{side}.tif" for side in (arguments.small, arguments.large)}
-        for side, path in paths.items():
-            write_scene(path, side, arguments.bands)
-        ratios = []
-        for number in range(arguments.rounds):
-            wall, steps = time_wall(paths[arguments.small], folder / f"wall-{number}", arguments)
-            forward = time_forward(paths[arguments.small], folder / "forward", arguments)
-            ratios.append(wall / forward)
-            lines.append(f"{arguments.small}²: wall {wall:.2f} s, forward {forward:.2f} s, {steps} batches")
-        ratio = sorted(ratios)[len(ratios) // 2]
-        lines.append(verdict(f"wall / forward, {arguments.small}²", ratio, WALL_BAR))
-        peaks = {}
-        for side, path in paths.items():
-            words = ["--peak", str(path), str(folder / f"peak-{side}"), *own_words(arguments)]
-            peaks[side] = in_new_process(__file__, *words)["peak"]
-            lines.append(f"{side}²: peak {peaks[side]:.0f} MiB above the model")
-        grown = peaks[arguments.large] / peaks[arguments.small]
-        lines.append(verdict(f"peak of {arguments.large}² / {arguments.small}²", grown, MEMORY_BAR))
+        if "wall" in arguments.parts:
+            lines += wall(paths[arguments.small], folder, arguments)
+        if "peak" in arguments.parts:
+            lines += peak(paths, folder, arguments)
     print("\n".join(lines))
     if arguments.output:
         arguments.output.write_text("\n".join(f"- {line}" for line in lines) + "\n")

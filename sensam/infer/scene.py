@@ -14,7 +14,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as GdalWindow
 
-from sensam.data.feed import Judge, accepted_integers, judge_floats
+from sensam.data.acceptance import Judge, judge_of, judge_planes
 from sensam.data.native import ARRAY_SUFFIXES, ENVI_HEADER, PLAIN_TYPES
 from sensam.data.raster import RasterInfo, Window, shifted
 from sensam.data.readers import describe, open_raster
@@ -152,10 +152,7 @@ class _Plain:
         lines = []
         for band, place in zip(sensor.bands, at, strict=True):
             nodata, stated = info.nodata[place], info.scaling[place]
-            if info.dtype == "float32":
-                judges.append(_float_judge(band, nodata, stated))
-            else:
-                judges.append(accepted_integers(band, info.dtype, nodata, stated).judge)
+            judges.append(judge_of(band, info.dtype, nodata, stated))
             lines.append(band.scaling(stated))
         scale_C, offset_C = np.array(lines, np.float64).T
         return cls(path, [place + 1 for place in at], judges, np.array([scale_C / std_C, (offset_C - mean_C) / std_C]))
@@ -174,20 +171,16 @@ class _Plain:
                 f"{self.path} cannot be read ({reason}). If it was copied, it may be cut short."
             ) from error
         valid_HW = np.ones((rows, columns), np.bool_)
-        for stored_HW, out_HW, judge, gain, bias in zip(
-            stored_CHW, target_CHW, self.judges, self.gain_C, self.bias_C, strict=True
+        judged = judge_planes(self.judges, stored_CHW)
+        for stored_HW, out_HW, there_HW, gain, bias in zip(
+            stored_CHW, target_CHW, judged, self.gain_C, self.bias_C, strict=True
         ):
-            there_HW = judge(stored_HW)
             np.multiply(stored_HW, gain, out=out_HW)
             out_HW += bias
             if there_HW is not None:
                 out_HW[~there_HW] = 0
                 valid_HW &= there_HW
         return valid_HW
-
-
-def _float_judge(band: Any, nodata: float | None, stated: Any) -> Judge:
-    return lambda stored_HW: judge_floats(band, nodata, stated, stored_HW)
 
 
 def open_quietly(path: str) -> Any:

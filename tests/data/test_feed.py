@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sensam.data.acceptance import Acceptance, accepted_integers
 from sensam.data.dataset import Dataset
-from sensam.data.feed import Acceptance, Feed, accepted_integers
+from sensam.data.feed import Feed
 from sensam.data.layout import parse_spec
 from sensam.data.native import kept_open, plain_planes
 from sensam.errors import InputError
