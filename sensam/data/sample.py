@@ -38,6 +38,12 @@ class Sample:
         """Rows and columns."""
         return self.stored_CHW.shape[1], self.stored_CHW.shape[2]
 
+    def shows_something(self, ignore: int) -> bool:
+        """Whether there is a pixel to learn from. Nearly always the first row has one, and the rest need not be read."""
+        if self.label_HW is not None and (self.label_HW[0] != ignore).any():
+            return True
+        return bool(self.shown_HW(ignore).any())
+
     def shown_HW(self, ignore: int) -> NDArray[np.bool_]:
         """Pixels from which to learn: labelled where there are labels, valid in any band where not."""
         if self.label_HW is not None:

@@ -118,9 +118,9 @@ class TrainingStream:
         pose = self.augment.draw_pose(random)
         window, shape = self._window_of_grid(visit) or self._window(item, pose, random)
         sample = resized(self._read(item, window), *shape)
-        if not sample.shown_HW(self.ignore).any() and self.views == "grid":
-            return None
-        if not sample.shown_HW(self.ignore).any():
+        if not sample.shows_something(self.ignore):
+            if self.views == "grid":
+                return None
             pose = pose.enlarging()  # so that the pixel that is found is not dropped again
             found = self._find(item, pose, self._random(SEARCH, *place))
             if found is None:

@@ -153,6 +153,7 @@ def train_cell(bench: Bench, cell: Cell, settled: Settled) -> bool:
     dataset = open_dataset(data)
     evidence = answer(bench, model, dataset, bench.plan.train.val_split)
     evidence.save(bench.file(cell, ".val.npz"))
+    seen = dataset.items(bench.plan.train.val_split)[0]
     spent = {"+".join(stages.names[len(stages.inherited) :]): seconds}
     peaks = [peak_megabytes()]
     if inherited is not None:
@@ -165,7 +166,7 @@ def train_cell(bench: Bench, cell: Cell, settled: Settled) -> bool:
         peak_memory_mb=max(peaks),
         trained=int(json.loads((out / "metrics.json").read_text())["trained_parameters"]),
         total=sum(parameter.numel() for parameter in model.method.parameters()),
-        gflops=count_gflops(model) if bench.plan.judge == "classes" else None,
+        gflops=count_gflops(model, dataset.size(seen)) if bench.plan.judge == "classes" else None,
     )
     record = CellRecord(
         entry=cell.entry,

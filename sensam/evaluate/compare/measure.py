@@ -114,10 +114,12 @@ def _known(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def count_gflops(model: Model) -> float:
-    """Operations of answering one training window, in thousands of millions."""
-    device = next(model.method.parameters()).device
-    window = torch.zeros(1, len(model.sensor.bands), model.segmenter.size, model.segmenter.size, device=device)
+def count_gflops(model: Model, image: tuple[int, int]) -> float:
+    """Operations of answering one window of an image of this size, in thousands of millions."""
+    device, side = next(model.method.parameters()).device, model.segmenter.size
+    # A model that looks at whole images has windows larger than any.
+    rows, columns = (side, side) if model.config.get("fit") == "stretch" else (min(side, length) for length in image)
+    window = torch.zeros(1, len(model.sensor.bands), rows, columns, device=device)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         model.segmenter.logits(window)

@@ -8,11 +8,12 @@ import pytest
 from sensam.data.dataset import open_dataset
 from sensam.errors import SettingsError
 from sensam.evaluate.compare.cell import Bench, Settled, full_command, settings_of, stages_of
+from sensam.evaluate.compare.measure import count_gflops
 from sensam.evaluate.compare.plan import Cell, Plan
 from sensam.methods.base import WHOLE, Task
 from sensam.methods.scratch import Scratch
 from sensam.run import save_model
-from sensam.run.model import describe_model, trained_by
+from sensam.run.model import as_model, describe_model, trained_by
 from sensam.sam.weights import load_sam
 
 
@@ -27,6 +28,19 @@ def test_a_student_can_be_what_all_entries_start_from(
     save_model(tmp_path / "student", student, trained_by(student, ("finetune",)), config, {})
     plan = make_plan(methods=["cwsam"], teacher=str(tmp_path / "student"))
     assert stages_of(plan.entries["cwsam"], plan, plan.data).names == ("adapt",)
+
+
+def test_operations_of_a_model_that_looks_at_whole_images_are_those_of_an_image(
+    tiny_sam: Path, drive_data: Path
+) -> None:
+    dataset = open_dataset(drive_data)
+    bands = len(dataset.sensor.bands)
+    sensor = dataset.sensor.with_statistics([0.0] * bands, [1.0] * bands)
+    method = Scratch(Task(sensor, dataset.classes, load_sam(tiny_sam), size=32), Scratch.Config())
+    config = describe_model(method, "scratch", colours=(), stages=("finetune",))
+    whole, window = as_model(method, config | {"size": WHOLE}), as_model(method, config)
+    assert count_gflops(whole, (32, 32)) == count_gflops(window, (320, 320)) > 0
+    assert count_gflops(whole, (32, 64)) > count_gflops(whole, (32, 32))
 
 
 def test_a_single_stage_learns_as_its_entry_says(
