@@ -38,7 +38,7 @@ from sensam.sam.weights import load_sam
 from sensam.types import Batch
 
 Settings = dict[str, Any]
-MASKS: Settings = {"points_per_side": 12, "min_iou": 0.7, "min_stability": 0.85}
+MASKS: Settings = {"points_per_side": 8, "min_iou": 0.7, "min_stability": 0.85}
 THIN = ("pole", "pedestrian")
 NO_RECTIFY = {"consistency": 0.0, "boundary": 0.0}
 LEVELS_OFF = {"windows": 0.0, "features": 0.0}
@@ -67,7 +67,7 @@ class Budget:
     counts: tuple[int, int, int]  # labelled pictures, panoramas, test panoramas
     size: tuple[int, int]
     rate: float = 5e-4  # all begin from random weights: far above the paper's family, which begins from ImageNet
-    batch: int = 4
+    batch: int = 2
     assistant: str = "b1"
 
     def settings(self, cache: Path) -> Settings:
@@ -260,7 +260,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", choices=["accuracy", "cost"], default=["accuracy", "cost"])
     parser.add_argument("--students", nargs="+", choices=list(STUDENTS), default=list(STUDENTS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=600, help="of each student; the assistant gets twice as many")
+    parser.add_argument("--steps", type=int, default=200, help="of each student; the assistant gets twice as many")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, default=Path("runs/benchmark-goodsam"), help="runs, taken up again")
     parser.add_argument("--output", type=Path, help="NAME.md and NAME.json")
@@ -271,7 +271,7 @@ def budget_of(arguments: argparse.Namespace) -> Budget:
     if arguments.quick:
         return Budget(2, 2, (2, 2, 1), (48, 128), batch=1, assistant="b0")
     # A belt as flat as DensePASS, so that windows are nearly square and 70 degrees wide, as its are.
-    return Budget(2 * arguments.steps, arguments.steps, (200, 120, 40), (96, 448))
+    return Budget(2 * arguments.steps, arguments.steps, (200, 60, 24), (96, 448))
 
 
 def main() -> None:

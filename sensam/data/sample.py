@@ -39,7 +39,7 @@ class Sample:
         return self.stored_CHW.shape[1], self.stored_CHW.shape[2]
 
     def shows_something(self, ignore: int) -> bool:
-        """Whether there is a pixel to learn from. Nearly always the first row has one, and the rest need not be read."""
+        """Whether there is a pixel to learn from. Nearly always the first row has one, and no other need be read."""
         if self.label_HW is not None and (self.label_HW[0] != ignore).any():
             return True
         return bool(self.shown_HW(ignore).any())
