@@ -106,6 +106,29 @@ def test_only_what_is_needed_is_read(server, tmp_path):
     assert sum(stop - start for start, stop in server.ranges) < length
 
 
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+def test_a_bucket_is_read_by_ranges_as_well(server, tmp_path, monkeypatch, scheme):
+    """A server of one's own in place of the provider's, as for any store that speaks the same language."""
+    host = f"127.0.0.1:{server.server_port}"
+    ours = {
+        "s3": {
+            "AWS_S3_ENDPOINT": host,
+            "AWS_HTTPS": "NO",
+            "AWS_VIRTUAL_HOSTING": "FALSE",
+            "AWS_NO_SIGN_REQUEST": "YES",
+        },
+        "gs": {"CPL_GS_ENDPOINT": f"http://{host}/", "GS_NO_SIGN_REQUEST": "YES"},
+    }
+    for name, value in ours[scheme].items():
+        monkeypatch.setenv(name, value)
+    pixels, _ = serve(server, f"{scheme}-bucket/scene.tif")
+    model = segmenter(size=64)
+    (made,) = make_map(model, f"{scheme}://{scheme}-bucket/scene.tif", tmp_path / "out")
+    assert made.name == "scene.tif"
+    assert np.array_equal(read(made)[0], direct(model, pixels).argmax(0))
+    assert server.ranges
+
+
 def test_a_server_that_cuts_files_off_is_an_error_of_one_line(server, tmp_path):
     _, url = serve(server)
     server.fault = "cut"
