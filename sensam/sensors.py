@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from sensam.errors import InputError, SettingsError, unknown
 
-Geometry = Literal["nadir", "perspective", "equirectangular"]
+Geometry = Literal["nadir", "perspective", "equirectangular", "fisheye"]
 Stored = Literal[
     "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64"
 ]
@@ -119,10 +119,11 @@ class Sensor(BaseModel):
     bands: tuple[Band, ...] = Field(min_length=1)
     rgb: tuple[str, str, str] | None = None  # names of the bands shown as red, green, blue
     geometry: Geometry = "nadir"
+    fov_deg: float | None = Field(default=None, gt=0, lt=360)  # of a fisheye: over the columns, as far as its circle
     source: str = ""  # where the facts come from
 
     @model_validator(mode="after")
-    def _names_are_unique_and_rgb_exists(self) -> Self:
+    def _holds_together(self) -> Self:
         names = self.band_names
         if len(set(names)) != len(names):
             raise ValueError(f"band names must differ, found {list(names)}")
@@ -135,6 +136,8 @@ class Sensor(BaseModel):
         missing = [name for name in self.rgb or () if name not in names]
         if missing:
             raise ValueError(f"rgb names {missing}, but the bands are {list(names)}")
+        if (self.geometry == "fisheye") != (self.fov_deg is not None):
+            raise ValueError("geometry: fisheye and fov_deg, its degrees over the columns, come together or not at all")
         return self
 
     @property
@@ -216,9 +219,7 @@ class Sensor(BaseModel):
     def with_statistics(self, means: Iterable[float], stds: Iterable[float]) -> "Sensor":
         """The same sensor with the mean and standard deviation of every band, in physical units."""
         parts = zip(self.bands, means, stds, strict=True)
-        return self._changed([{**band.model_dump(), "mean": mean, "std": std} for band, mean, std in parts])
-
-    def _changed(self, bands: Sequence[Mapping[str, Any]]) -> "Sensor":
+        bands = [{**band.model_dump(), "mean": mean, "std": std} for band, mean, std in parts]
         return Sensor.from_dict({**self.model_dump(), "bands": bands}, where=f"sensor {self.name}")
 
     def _expect(self, raster: Pixels, *, is_decoded: bool) -> None:

@@ -1,4 +1,4 @@
-"""Two ways of looking at a world: a pinhole and a whole turn of the head.
+"""Three ways of looking at a world: a pinhole, a fisheye, and a whole turn of the head.
 
 The world's x points along the street, y to the left, z up; metres. A camera gives one unit ray per pixel centre, and
 for solids the window of pixels that can see them.
@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sensam.data.synthetic.fields import Field
+from sensam.data.synthetic.fields import Field, Mask
 
 NEAR_M = 0.05
 _CORNERS = np.array(list(product((-1, 1), repeat=3)), np.float32)  # of a cube, 8 x 3
@@ -103,18 +103,90 @@ class Pinhole:
         bounds = [*_extent(row, seen), *_extent(column, seen)]
         return _whole_pixels(bounds, np.asarray(seen.any(axis=1)), self.size, columns_wrap=False)
 
-    def _rotation(self) -> Field:
-        cos, sin = np.cos(self.pitch), np.sin(self.pitch)
-        tilt = np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
-        cos, sin = np.cos(self.yaw), np.sin(self.yaw)
-        turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
-        return (turn @ tilt).astype(np.float32)
-
     def _to_world(self, vectors: Field) -> Field:
-        return np.asarray(vectors @ self._rotation().T)
+        return np.asarray(vectors @ _rotation(self.yaw, self.pitch).T)
 
     def _to_camera(self, vectors: Field) -> Field:
-        return np.asarray(vectors @ self._rotation())
+        return np.asarray(vectors @ _rotation(self.yaw, self.pitch))
+
+
+@dataclass(frozen=True, slots=True)
+class Fisheye:
+    """An equidistant lens: pixels from the middle are angle from the axis; `fov_deg` spans the columns.
+
+    Rays go on beyond that circle, as far as straight behind the camera, so that every pixel has one.
+    """
+
+    size: tuple[int, int]
+    position: tuple[float, float, float]
+    fov_deg: float
+    yaw: float = 0.0
+    pitch: float = 0.0  # upwards
+    wraps: bool = False
+
+    @property
+    def pixel_angle(self) -> float:
+        return float(np.radians(self.fov_deg) / self.size[1])
+
+    def forward(self) -> Field:
+        """The optical axis."""
+        return np.asarray(_rotation(self.yaw, self.pitch)[:, 0])
+
+    def away(self) -> Field:
+        """Radians from the axis, H x W."""
+        return np.minimum(np.hypot(*self._from_middle()) * self.pixel_angle, np.pi)
+
+    def rays(self) -> Field:
+        """Unit directions, 3 x H x W."""
+        down, right = self._from_middle()
+        away = self.away()
+        aside = np.sin(away) / np.maximum(np.hypot(down, right), 1e-9)
+        ray = np.stack([np.cos(away), -right * aside, -down * aside], -1).astype(np.float32)
+        return np.ascontiguousarray(np.moveaxis(ray @ _rotation(self.yaw, self.pitch).T, 2, 0))
+
+    def project(self, rays_3HW: Field) -> tuple[Field, Field]:
+        """Row and column of directions, (0, 0) the middle of the first pixel; straight behind, any place on a rim."""
+        along, left, up = np.moveaxis(np.moveaxis(rays_3HW, 0, -1) @ _rotation(self.yaw, self.pitch), -1, 0)
+        aside = np.hypot(left, up)
+        scale = np.arctan2(aside, along) / np.maximum(aside, 1e-9) / self.pixel_angle
+        row, column = self.size[0] / 2 - up * scale, self.size[1] / 2 - left * scale
+        return np.asarray(row - 0.5, np.float32), np.asarray(column - 0.5, np.float32)
+
+    def sees(self, row: Field, column: Field) -> Mask:
+        """Which places lie within the circle and the image."""
+        rows, columns = self.size
+        down, right = row + 0.5 - rows / 2, column + 0.5 - columns / 2
+        return np.asarray((np.hypot(down, right) <= columns / 2) & (np.abs(down) <= rows / 2))
+
+    def circle(self) -> Mask:
+        """Which pixels see anything, H x W."""
+        return self.sees(*np.indices(self.size, np.float32))
+
+    def windows(self, placement: Placement) -> Windows:
+        """Windows of boxes, by the balls around them: each lies in a part of a ring about the image's middle."""
+        offset = (placement.centre_N3 - np.asarray(self.position, np.float32)) @ _rotation(self.yaw, self.pitch)
+        along, left, up = offset.T
+        distance = np.sqrt((offset * offset).sum(axis=1))
+        share = np.sqrt((placement.half_N3**2).sum(axis=1)) / np.maximum(distance, 1e-9)
+        ball = np.where(share < 1, np.arcsin(np.minimum(share, 1)), np.pi)
+        away, around = np.arctan2(np.hypot(left, up), along), np.arctan2(-up, -left)  # `around` from right to down
+        is_sector = (ball < away) & (ball < np.pi - away)
+        half = np.where(is_sector, np.arcsin(np.clip(np.sin(ball) / np.maximum(np.sin(away), 1e-9), 0, 1)), np.pi)
+        axes = np.arange(4) * np.pi / 2
+        within = np.abs(np.mod(axes - around[:, None] + np.pi, 2 * np.pi) - np.pi) <= half[:, None]
+        ends = np.stack([around - half, around + half], 1)
+        turns = np.concatenate([ends, np.where(within, axes, ends[:, :1])], 1)
+        rings = np.stack([np.maximum(away - ball, 0), np.minimum(away + ball, np.pi)], 1) / self.pixel_angle
+        down, right = rings[:, :, None] * np.sin(turns)[:, None], rings[:, :, None] * np.cos(turns)[:, None]
+        middle_row, middle_column = self.size[0] / 2, self.size[1] / 2
+        bounds = [middle_row + down.min(axis=(1, 2)), middle_row + down.max(axis=(1, 2))]
+        bounds += [middle_column + right.min(axis=(1, 2)), middle_column + right.max(axis=(1, 2))]
+        return _whole_pixels(bounds, np.ones(len(along), np.bool_), self.size, columns_wrap=False)
+
+    def _from_middle(self) -> tuple[Field, Field]:
+        """Pixels downwards and to the right, H x W each."""
+        down, right = np.indices(self.size, np.float32)
+        return down + 0.5 - self.size[0] / 2, right + 0.5 - self.size[1] / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +250,15 @@ class Equirectangular:
         bounds = [rows / 2 - highest * vertical, rows / 2 - lowest * vertical]
         bounds += [(turn - high) * per_radian, (turn - low) * per_radian]
         return _whole_pixels(bounds, np.ones(len(low), np.bool_), self.size, columns_wrap=True)
+
+
+def _rotation(yaw: float, pitch: float) -> Field:
+    """From a camera's axes (forward, left, up) to the world's."""
+    cos, sin = np.cos(pitch), np.sin(pitch)
+    tilt = np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+    return (turn @ tilt).astype(np.float32)
 
 
 def turned(vectors: Field, yaw: Field) -> Field:

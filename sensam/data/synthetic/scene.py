@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from sensam.data.raster import Raster
 from sensam.errors import InputError, SettingsError, unknown
-from sensam.sensors import Geometry, Sensor
+from sensam.sensors import Sensor
 
 IGNORE = 255
 SMALLEST_SIDE = 16
@@ -50,12 +51,11 @@ class Family:
     draw: Draw  # paints a scene of a domain with nothing but the given random numbers
     domain_shares: tuple[float, ...] = (1.0,)  # how often a domain comes when none is asked for
     variants: Mapping[str, "Family"] = field(default_factory=dict)  # the same with other bands, as NAME:VARIANT
-    domain_geometry: Mapping[str, Geometry] = field(default_factory=dict)  # where it is not the sensor's
+    domain_sensors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what differs in a domain's sensor
 
     def sensor_of(self, domain: str | None) -> Sensor:
-        """The sensor with the geometry of a domain."""
-        geometry = self.domain_geometry.get(domain or "", self.sensor.geometry)
-        return self.sensor.model_copy(update={"geometry": geometry})
+        """The sensor as it is in a domain."""
+        return self.sensor.model_copy(update=self.domain_sensors.get(domain or "", {}))
 
     def make(self, seed: int, index: int, size: Size, *, domain: str | None = None) -> Scene:
         """Scene number `index` of a seed: the same for the same arguments, on any machine, in any order."""

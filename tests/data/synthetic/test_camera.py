@@ -1,11 +1,11 @@
-"""Rays of both cameras, and windows that lose nothing."""
+"""Rays of every camera, and windows that lose nothing."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensam.data.synthetic.camera import Equirectangular, Pinhole, Placement, distance_to_footprint
+from sensam.data.synthetic.camera import Equirectangular, Fisheye, Pinhole, Placement, distance_to_footprint
 
 EYE = (1.0, -2.0, 1.5)
 
@@ -46,20 +46,49 @@ def test_a_flat_panorama_is_a_belt_with_square_pixels() -> None:
     assert down == pytest.approx(camera.pixel_angle, rel=1e-4)
 
 
+def test_fisheye_pixels_are_angles_from_the_axis() -> None:
+    camera = Fisheye((81, 80), EYE, 160)
+    rays = camera.rays()
+    np.testing.assert_allclose(np.linalg.norm(rays, axis=0), 1, atol=1e-6)
+    away = np.degrees(np.arccos(rays[0]))
+    np.testing.assert_allclose(away[40, 40:], (np.arange(40) + 0.5) * 2, atol=1e-3)
+    assert rays[1, 40, 0] > 0 > rays[1, 40, -1], "the left of the image is the left of the world"
+    assert rays[2, 0, 40] > 0 > rays[2, -1, 40]
+    assert np.degrees(camera.pixel_angle) == pytest.approx(2)
+
+
+@pytest.mark.parametrize("camera", [Fisheye((60, 80), EYE, 190, 2.0, -0.4), Pinhole((60, 80), EYE, 90, 2.0, -0.4)])
+def test_where_a_ray_points_it_is_projected(camera: Fisheye | Pinhole) -> None:
+    row, column = camera.project(camera.rays())
+    truth_row, truth_column = np.mgrid[:60, :80]
+    np.testing.assert_allclose(row, truth_row, atol=2e-3)
+    np.testing.assert_allclose(column, truth_column, atol=2e-3)
+    middle = camera.project(camera.forward()[:, None, None])
+    assert (float(middle[0][0, 0]), float(middle[1][0, 0])) == pytest.approx((29.5, 39.5), abs=1e-3)
+
+
+def test_a_fisheye_goes_on_behind_the_camera() -> None:
+    rays = Fisheye((40, 40), EYE, 340).rays()
+    assert np.isfinite(rays).all()
+    assert rays[0, 20, 0] < -0.9
+    np.testing.assert_allclose(rays[:, 0, 0], [-1, 0, 0], atol=1e-6)
+
+
 @given(
     x=st.floats(-20, 20), y=st.floats(-20, 20), z=st.floats(-3, 6),
     halves=st.tuples(st.floats(0.1, 4), st.floats(0.1, 4), st.floats(0.1, 4)),
-    yaw=st.floats(-3, 3), panorama=st.booleans(), turn=st.floats(-3, 3),
+    yaw=st.floats(-3, 3), kind=st.sampled_from([Equirectangular, Fisheye, Pinhole]), turn=st.floats(-3, 3),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=90, deadline=None)
 def test_every_ray_into_a_box_lies_in_its_window(
-    x: float, y: float, z: float, halves: tuple[float, float, float], yaw: float, panorama: bool, turn: float
+    x: float, y: float, z: float, halves: tuple[float, float, float], yaw: float, kind: type, turn: float
 ) -> None:
     box = Placement(np.array([[x, y, z]], np.float32), np.array([halves], np.float32), np.array([yaw], np.float32))
     if distance_to_footprint(box, np.array(EYE, np.float32))[0] < 0.02:
         return
     size = (24, 48)
-    camera = Equirectangular(size, EYE, yaw=turn) if panorama else Pinhole(size, EYE, 80.0, yaw=turn, pitch=0.1)
+    turned = {Fisheye: (210.0, turn, 0.1), Pinhole: (80.0, turn, 0.1), Equirectangular: (turn,)}
+    camera = kind(size, EYE, *turned[kind])
     top, bottom, left, right = camera.windows(box)[0]
     inside = np.zeros(size, bool)
     inside[top:bottom, np.arange(left, right) % size[1]] = True

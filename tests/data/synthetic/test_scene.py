@@ -86,6 +86,7 @@ def test_a_domain_can_have_its_own_geometry() -> None:
     of = family("panorama")
     assert of.sensor.geometry == "equirectangular"
     assert of.sensor_of("perspective").geometry == "perspective"
+    assert (of.sensor_of("fisheye").geometry, of.sensor_of("fisheye").fov_deg) == ("fisheye", 180)
     assert of.sensor_of("panorama") == of.sensor_of(None) == of.sensor
 
 

@@ -74,6 +74,19 @@ def test_panoramas_show_sky_above_ground_below_and_wrap() -> None:
         assert changes[-1] <= np.quantile(changes, 0.99)
 
 
+def test_a_fisheye_sees_within_its_circle() -> None:
+    scene = family("panorama").make(2, 0, (64, 64), domain="fisheye")
+    down, right = np.mgrid[:64, :64] - 31.5
+    seen = np.hypot(down, right) <= 32
+    assert (scene.label_HW[~seen] == 255).all()
+    assert (scene.label_HW[seen] < 9).all()
+    assert not scene.raster.valid_CHW[:, ~seen].any()
+    assert scene.raster.valid_CHW[:3, seen].all()
+    assert scene.meta["geometry"] == "fisheye"
+    assert scene.label_HW[1, 32] == SKY
+    assert scene.label_HW[62, 32] != SKY
+
+
 def test_the_field_of_view_can_be_given() -> None:
     for fov in (50.0, 110.0):
         scene = panoramas.draw(np.random.default_rng(0), SIZE, "perspective", fov_deg=fov)

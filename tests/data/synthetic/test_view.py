@@ -1,9 +1,9 @@
-"""Two cameras in one street see the same street."""
+"""All cameras in one street see the same street."""
 
 import numpy as np
 import pytest
 
-from sensam.data.synthetic.camera import Equirectangular, Pinhole, Placement
+from sensam.data.synthetic.camera import Equirectangular, Fisheye, Pinhole, Placement
 from sensam.data.synthetic.light import DAY, DUSK, NIGHT, draw_light, record
 from sensam.data.synthetic.solids import (
     BOX,
@@ -40,9 +40,12 @@ def pixel_of(camera: Equirectangular, rays: np.ndarray) -> tuple[np.ndarray, np.
 
 
 @pytest.mark.parametrize(("yaw", "pitch"), [(0.0, 0.0), (2.1, 0.15), (-2.9, -0.2)])
-def test_pinhole_and_panorama_agree_about_every_direction(street: Street, yaw: float, pitch: float) -> None:
+@pytest.mark.parametrize(("kind", "fov_deg"), [(Pinhole, 70.0), (Fisheye, 200.0)])
+def test_every_camera_and_the_panorama_agree_about_every_direction(
+    street: Street, kind: type[Pinhole] | type[Fisheye], fov_deg: float, yaw: float, pitch: float
+) -> None:
     around = Equirectangular((256, 512), eye(street))
-    ahead = Pinhole((48, 64), eye(street), 70.0, yaw=yaw, pitch=pitch)
+    ahead = kind((48, 64), eye(street), fov_deg, yaw=yaw, pitch=pitch)
     whole, part = look(street, around), look(street, ahead)
     row, column = pixel_of(around, part.rays_3HW)
     neighbours = [
