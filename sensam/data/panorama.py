@@ -1,4 +1,4 @@
-"""Panoramas: overlapping windows that go around the seam, their merging, and how much of the sphere a pixel is."""
+"""Windows over panoramas: overlapping crops that go around the seam, and their merging."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,31 +9,55 @@ from math import ceil, pi, sin
 import torch
 from torch import Tensor
 
+from sensam.data.lens import FlatLens, Lens, PanoramaLens
+from sensam.data.plan import FLOOR
 from sensam.errors import InputError, SettingsError
 
-FLOOR = 0.02  # of a window's weight at its frame, so that no pixel is without any
 
-
-@dataclass(frozen=True, slots=True)
-class Overlap:
-    """What two neighbouring windows both see: where it lies in each of them, and its first row in the panorama."""
+@dataclass(frozen=True, slots=True, eq=False)
+class CropOverlap:
+    """A rectangle that two neighbouring windows share: where it lies in each, and its first row in the panorama."""
 
     first: int
     second: int
     in_first: tuple[slice, slice]
     in_second: tuple[slice, slice]
     top: int
+    area: Tensor
+
+    def sides(self, views_BVChw: Tensor) -> tuple[Tensor, Tensor]:
+        """The rectangle as each of the two shows it, B x C x rows x columns."""
+        return (
+            views_BVChw[:, self.first][(..., *self.in_first)],
+            views_BVChw[:, self.second][(..., *self.in_second)],
+        )
 
 
 @dataclass(frozen=True)
 class WindowPlan:
     """K windows of one shape over a panorama, row by row; columns past the right edge go on at the left."""
 
-    size: tuple[int, int]
+    lens: Lens
     shape: tuple[int, int]
     tops: tuple[int, ...]
     lefts: tuple[int, ...]
-    wraps: bool
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.lens.size
+
+    @property
+    def wraps(self) -> bool:
+        return self.lens.wraps
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return self.corners, self.shape, *self.lens.key
+
+    @cached_property
+    def areas_Vhw(self) -> Tensor:
+        """What each pixel of a window counts: the panorama's, cropped."""
+        return self.cut(self.lens.area_HW[None, None])[0, :, 0]
 
     def __len__(self) -> int:
         return len(self.tops) * len(self.lefts)
@@ -57,11 +81,24 @@ class WindowPlan:
         ]
         return torch.stack(parts, 1)
 
-    def merge(self, windows_BKChw: Tensor) -> Tensor:
-        """The mean of all windows at every pixel, B x C x H x W, each counting most in its middle.
+    def cut_valid(self, valid_BHW: Tensor) -> Tensor:
+        """Which pixels of the windows are valid, B x K x h x w."""
+        return self.cut(valid_BHW[:, None])[:, :, 0] & (self.areas_Vhw > 0).to(valid_BHW.device)
 
-        For probabilities: votes of classes or logits of different windows would not agree where they overlap.
+    def cut_level(self, level_BDhw: Tensor, stride: int) -> Tensor:
+        """Features in the cells of each window, B x K x D x rows x columns.
+
+        Where windows begin between two cells, features are interpolated, around the seam as well.
         """
+        rows, columns = (-(-side // stride) for side in self.shape)
+        crops = []
+        for top, left in self.corners:
+            across = _between(level_BDhw, left / stride, columns, wraps=self.wraps)
+            crops.append(_between(across.transpose(-1, -2), top / stride, rows, wraps=False).transpose(-1, -2))
+        return torch.stack(crops, 1)
+
+    def merge(self, windows_BKChw: Tensor) -> Tensor:
+        """The mean of all windows at every pixel, B x C x H x W, each counting most in its middle."""
         self._expect(windows_BKChw, self.shape)
         batch, _, planes = windows_BKChw.shape[:3]
         total_BCHW = windows_BKChw.new_zeros((batch, planes, *self.size))
@@ -88,7 +125,7 @@ class WindowPlan:
             total_HW[top : top + self.shape[0]].index_add_(-1, self.columns(left), self.weight_hw.contiguous())
         return total_HW
 
-    def overlaps(self) -> Iterator[Overlap]:
+    def overlaps(self) -> Iterator[CropOverlap]:
         """Every pair of neighbours that share pixels: to the right (around the seam as well) and below."""
         across, down = len(self.lefts), len(self.tops)
         height, width = self.shape
@@ -100,13 +137,18 @@ class WindowPlan:
                 if step < width:
                     ours, theirs = slice(step, width), slice(0, width - step)
                     every = slice(0, height)
-                    yield Overlap(here, row * across + right, (every, ours), (every, theirs), self.tops[row])
+                    yield self._share(here, row * across + right, (every, ours), (every, theirs), self.tops[row])
             if row + 1 < down:
                 step = self.tops[row + 1] - self.tops[row]
                 if step < height:
                     every = slice(0, width)
                     ours, theirs = slice(step, height), slice(0, height - step)
-                    yield Overlap(here, here + across, (ours, every), (theirs, every), self.tops[row + 1])
+                    yield self._share(here, here + across, (ours, every), (theirs, every), self.tops[row + 1])
+
+    def _share(
+        self, first: int, second: int, ours: tuple[slice, slice], theirs: tuple[slice, slice], top: int
+    ) -> CropOverlap:
+        return CropOverlap(first, second, ours, theirs, top, self.areas_Vhw[first][ours])
 
     def _expect(self, tensor: Tensor, size: tuple[int, int]) -> None:
         if tuple(tensor.shape[-2:]) != size:
@@ -121,18 +163,24 @@ def plan_windows(
 
     The defaults cut 400 x 2048 pixels into eight windows of 400 x 400, a new one every 256 columns.
     """
-    height, width = size
+    lens = PanoramaLens(size) if wraps else FlatLens(size)
+    return plan_crops(lens, columns=columns, rows=rows, overlap=overlap)
+
+
+def plan_crops(lens: Lens, *, columns: int, rows: int, overlap: float) -> WindowPlan:
+    """The same for the images of any lens."""
+    height, width = lens.size
     if columns < 1 or rows < 1 or not 0 <= overlap < 1:
         raise SettingsError(f"{columns} x {rows} windows with overlap {overlap} make no sense: at least 1, below 1.")
     if columns > width or rows > height:
         raise InputError(f"{columns} x {rows} windows do not fit into {height} x {width} pixels. Ask for fewer.")
-    if wraps:
+    if lens.wraps:
         broad = min(width, max(ceil(width / columns), round(width / columns / (1 - overlap))))
         lefts = tuple(number * width // columns for number in range(columns))
     else:
         broad, lefts = _line_up(width, columns, overlap)
     tall, tops = _line_up(height, rows, overlap)
-    return WindowPlan(size, (tall, broad if columns > 1 else width), tops, lefts, wraps)
+    return WindowPlan(lens, (tall, broad if columns > 1 else width), tops, lefts)
 
 
 def _line_up(whole: int, count: int, overlap: float) -> tuple[int, tuple[int, ...]]:
@@ -142,16 +190,11 @@ def _line_up(whole: int, count: int, overlap: float) -> tuple[int, tuple[int, ..
     return length, tuple(round(number * spare / max(1, count - 1)) for number in range(count))
 
 
-def latitudes(size: tuple[int, int]) -> Tensor:
-    """Radians above the horizon of each row of an equirectangular image with square pixels, around the horizon."""
-    height, width = size
-    reach = min(pi, 2 * pi * height / width)
-    return (0.5 - (torch.arange(height, dtype=torch.float64) + 0.5) / height) * reach
-
-
-def solid_angle(size: tuple[int, int]) -> Tensor:
-    """Steradians of a pixel in each row; over a whole sphere they add up to 4 pi."""
-    height, width = size
-    reach = min(pi, 2 * pi * height / width)
-    edges = (0.5 - torch.arange(height + 1, dtype=torch.float64) / height) * reach
-    return (2 * pi / width) * (edges[:-1].sin() - edges[1:].sin())
+def _between(map_BDhw: Tensor, start: float, count: int, *, wraps: bool) -> Tensor:
+    """`count` columns from the place `start` on, linear between cells."""
+    whole, part = int(start), start - int(start)
+    length = map_BDhw.shape[-1]
+    cells = whole + torch.arange(count + 1, device=map_BDhw.device)
+    cells = cells % length if wraps else cells.clamp(max=length - 1)
+    values = map_BDhw.index_select(-1, cells)
+    return values[..., :-1] if part == 0 else values[..., :-1] * (1 - part) + values[..., 1:] * part

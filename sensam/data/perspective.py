@@ -1,4 +1,4 @@
-"""Perspective views cut out of a panorama, and put back where they belong."""
+"""Perspective views cut out of a panorama or a fisheye, and put back where they belong."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sensam.data.synthetic.camera import Equirectangular, Pinhole
+from sensam.data.lens import ORIGIN, PanoramaLens, RoundLens
+from sensam.data.synthetic.camera import Pinhole
 from sensam.errors import SettingsError
 
 Mode = Literal["bilinear", "nearest"]
-ORIGIN = (0.0, 0.0, 0.0)
 WIDEST_DEG = 150.0  # beyond it a flat picture is mostly rim
 
 
@@ -34,36 +34,44 @@ class Look:
     def camera(self) -> Pinhole:
         return Pinhole(self.size, ORIGIN, self.fov_deg, self.yaw, self.pitch)
 
+    def covers(self, row: NDArray[np.float32], column: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Places in the view that are known.
 
-def cut_view(panorama_BCHW: Tensor, look: Look, *, mode: Mode = "bilinear") -> Tensor:
+        They lie between the middles of the outermost pixels; beyond them a value would be a guess.
+        """
+        rows, columns = self.size
+        return np.asarray((row >= 0) & (row <= rows - 1) & (column >= 0) & (column <= columns - 1))
+
+
+def cut_view(image_BCHW: Tensor, look: Look, *, mode: Mode = "bilinear", lens: RoundLens | None = None) -> Tensor:
     """What the camera sees, B x C x h x w: `bilinear` for pixels and probabilities, `nearest` for labels and masks.
 
-    Above and below the panorama's last rows the view repeats them.
+    The image is a panorama if no lens is given. Beyond what it shows, the view repeats its last pixels.
     """
-    size = (panorama_BCHW.shape[-2], panorama_BCHW.shape[-1])
-    row_hw, column_hw = Equirectangular(size, ORIGIN).project(look.camera.rays())
-    # One column from beyond each edge, so that what lies on the seam is interpolated across it.
-    around = torch.cat([panorama_BCHW[..., -1:], panorama_BCHW, panorama_BCHW[..., :1]], -1)
-    return _sample(around, row_hw, column_hw + 1, mode)
+    lens = lens or PanoramaLens((image_BCHW.shape[-2], image_BCHW.shape[-1]))
+    row_hw, column_hw = lens.camera.project(look.camera.rays())
+    return sample(image_BCHW, torch.from_numpy(row_hw), torch.from_numpy(column_hw), mode, wraps=lens.wraps)
 
 
 def paste_view(
     view_BChw: Tensor, look: Look, size: tuple[int, int], *, mode: Mode = "bilinear"
 ) -> tuple[Tensor, NDArray[np.bool_]]:
     """The view in a panorama of this size, and which of its pixels it covers; 0 elsewhere."""
-    row_HW, column_HW = look.camera.project(Equirectangular(size, ORIGIN).rays())
-    rows, columns = look.size
-    # Only what lies between the middles of the outermost pixels is known; beyond them a value would be a guess.
-    covered_HW = (row_HW >= 0) & (row_HW <= rows - 1) & (column_HW >= 0) & (column_HW <= columns - 1)
-    pasted_BCHW = _sample(view_BChw, np.nan_to_num(row_HW), np.nan_to_num(column_HW), mode)
+    row_HW, column_HW = look.camera.project(PanoramaLens(size).camera.rays())
+    covered_HW = look.covers(row_HW, column_HW)
+    row, column = (torch.from_numpy(np.nan_to_num(places)) for places in (row_HW, column_HW))
+    pasted_BCHW = sample(view_BChw, row, column, mode, wraps=False)
     return pasted_BCHW * torch.from_numpy(covered_HW).to(pasted_BCHW), covered_HW
 
 
-def _sample(image_BCHW: Tensor, row_hw: NDArray[np.float32], column_hw: NDArray[np.float32], mode: Mode) -> Tensor:
-    """Values at places counted in pixels, (0, 0) the middle of the first."""
+def sample(image_BCHW: Tensor, row_hw: Tensor, column_hw: Tensor, mode: Mode, *, wraps: bool) -> Tensor:
+    """Values at places counted in pixels, (0, 0) the middle of the first; beyond the image its last pixels."""
+    if wraps:  # one column from beyond each edge, so that what lies on the seam is interpolated across it
+        image_BCHW = torch.cat([image_BCHW[..., -1:], image_BCHW, image_BCHW[..., :1]], -1)
+        column_hw = column_hw + 1
     height, width = image_BCHW.shape[-2:]
-    x, y = (column_hw + 0.5) * (2 / width) - 1, (row_hw + 0.5) * (2 / height) - 1
-    grid_hw2 = torch.from_numpy(np.stack([x, y], -1)).to(image_BCHW.device, torch.float32)
+    grid_hw2 = torch.stack([(column_hw + 0.5) * (2 / width) - 1, (row_hw + 0.5) * (2 / height) - 1], -1)
+    grid_hw2 = grid_hw2.to(image_BCHW.device, torch.float32)
     grid_Bhw2 = grid_hw2.expand(len(image_BCHW), *grid_hw2.shape)
     values = F.grid_sample(image_BCHW.float(), grid_Bhw2, mode=mode, padding_mode="border", align_corners=False)
     return values.to(image_BCHW.dtype)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sensam.data.panorama import latitudes, solid_angle
+from sensam.data.lens import latitudes, solid_angle
 from sensam.errors import InputError, SettingsError
 
 BANDS_DEG = (20.0, 40.0, 90.0)  # upper ends of the bands, as degrees from the horizon

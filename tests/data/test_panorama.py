@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensam.data.panorama import latitudes, plan_windows, solid_angle
+from sensam.data.lens import latitudes, solid_angle
+from sensam.data.panorama import plan_windows
 from sensam.errors import InputError, SettingsError
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sensam.data.panorama import solid_angle
+from sensam.data.lens import solid_angle
 from sensam.data.published.densepass import TO_13
 from sensam.errors import InputError, SettingsError
 from sensam.evaluate.latitude import LatitudeScores, iou, lost_thin_classes, miou, renumber

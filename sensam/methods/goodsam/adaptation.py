@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sensam.data.panorama import WindowPlan
+from sensam.data.plan import ViewPlan
 from sensam.methods.goodsam.consistency import divergence_to
 from sensam.nn.segformer import Levels
 
@@ -38,37 +38,18 @@ class Projectors(nn.Module):
         pairs = zip(student, assistant, strict=True)
         self.levels = nn.ModuleList(nn.Conv2d(ours, theirs, 1, bias=False) for ours, theirs in pairs)
 
-    def forward(self, student: Levels, assistant: Levels, plan: WindowPlan) -> Tensor:
-        """Mean over levels and places of 1 - cosine. Student's maps B x D x .. of panoramas, assistant's (B V) x D x ..
-        of their windows, a row for each panorama after another.
+    def forward(self, student: Levels, assistant: Levels, plan: ViewPlan) -> Tensor:
+        """Mean over levels, and over places that show something, of 1 - cosine.
+
+        Student's maps B x D x .. of panoramas, assistant's (B V) x D x .. of their windows, a row for each panorama
+        after another.
         """
         terms = []
         for stride, project, ours, theirs in zip(STRIDES, self.levels, student, assistant, strict=True):
-            cropped = crop_level(project(ours), plan, stride)
+            cropped = plan.cut_level(project(ours), stride)
             target = F.adaptive_avg_pool2d(theirs, (cropped.shape[-2], cropped.shape[-1])).detach()
-            terms.append((1 - F.cosine_similarity(cropped.flatten(0, 1), target, dim=1)).mean())
+            apart_Mhw = 1 - F.cosine_similarity(cropped.flatten(0, 1), target, dim=1)
+            shown_Vhw = (plan.areas_Vhw[..., ::stride, ::stride] > 0).to(apart_Mhw)
+            shown_Mhw = shown_Vhw.repeat(len(cropped), 1, 1)
+            terms.append((apart_Mhw * shown_Mhw).sum() / shown_Mhw.sum().clamp(min=1))
         return torch.stack(terms).mean()
-
-
-def crop_level(level_BDhw: Tensor, plan: WindowPlan, stride: int) -> Tensor:
-    """The student's features in the cells the assistant has for each window: B x V x D x rows x columns.
-
-    Cell i of a level looks at pixel i * stride, in a panorama as in a window; where windows begin between two cells,
-    features are interpolated, around the seam as well.
-    """
-    rows, columns = (-(-side // stride) for side in plan.shape)
-    crops = []
-    for top, left in plan.corners:
-        across = _between(level_BDhw, left / stride, columns, wraps=plan.wraps)
-        crops.append(_between(across.transpose(-1, -2), top / stride, rows, wraps=False).transpose(-1, -2))
-    return torch.stack(crops, 1)
-
-
-def _between(map_BDhw: Tensor, start: float, count: int, *, wraps: bool) -> Tensor:
-    """`count` columns from the place `start` on, linear between cells."""
-    whole, part = int(start), start - int(start)
-    length = map_BDhw.shape[-1]
-    cells = whole + torch.arange(count + 1, device=map_BDhw.device)
-    cells = cells % length if wraps else cells.clamp(max=length - 1)
-    values = map_BDhw.index_select(-1, cells)
-    return values[..., :-1] if part == 0 else values[..., :-1] * (1 - part) + values[..., 1:] * part

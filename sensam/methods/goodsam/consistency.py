@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from sensam.data.panorama import WindowPlan
+from sensam.data.plan import ViewPlan
 
 TINY = 1e-8
 
@@ -14,8 +14,7 @@ Divergence = Literal["js", "kl", "mse"]
 
 def consistency_loss(
     prob_BKChw: Tensor,
-    plan: WindowPlan,
-    area_H: Tensor,
+    plan: ViewPlan,
     *,
     divergence: Divergence = "js",
     valid_BKhw: Tensor | None = None,
@@ -23,12 +22,11 @@ def consistency_loss(
     """Mean over neighbours, the pair around the seam included, of how much they differ; pixels count by their area."""
     terms = []
     for shared in plan.overlaps():
-        ours = prob_BKChw[:, shared.first][(..., *shared.in_first)]
-        theirs = prob_BKChw[:, shared.second][(..., *shared.in_second)]
-        rows = ours.shape[-2]
-        weight = area_H[shared.top : shared.top + rows].to(ours)[:, None].expand(ours[:, 0].shape)
+        ours, theirs = shared.sides(prob_BKChw)
+        weight = shared.area.to(ours).expand(ours[:, 0].shape)
         if valid_BKhw is not None:
-            weight = weight * valid_BKhw[:, shared.first][(..., *shared.in_first)]
+            for valid in shared.sides(valid_BKhw[:, :, None].to(ours)):
+                weight = weight * valid[:, 0]
         apart = _apart(ours, theirs, divergence)
         terms.append((apart * weight).sum() / weight.sum().clamp(min=TINY))
     return torch.stack(terms).mean() if terms else prob_BKChw.sum() * 0

@@ -7,7 +7,7 @@ from torch import Tensor
 from sensam.methods.base import Moment
 from sensam.methods.goodsam.adaptation import Projectors, ensemble_loss, window_loss
 from sensam.methods.goodsam.assistant import Assistant
-from sensam.methods.goodsam.knowledge import Ensemble, Knowledge, row_areas
+from sensam.methods.goodsam.knowledge import Ensemble, Knowledge
 from sensam.methods.goodsam.settings import DistilSettings, FusionSettings
 from sensam.methods.goodsam.sight import Seen
 from sensam.nn.segformer import Levels, SegFormer
@@ -49,14 +49,14 @@ class Distillation:
         settings, plan = self.settings, seen.plan
         if not (settings.ensemble or settings.student_on_windows):
             return {}
-        target_BKHW, weight_BHW, parts = self._targets(seen, batch.valid_BHW, identity)
+        target_BKHW, sure_BHW, parts = self._targets(seen, batch.valid_BHW, identity)
         if settings.ensemble:
-            parts["ensemble"] = ensemble_loss(logits_BKHW, target_BKHW, weight_BHW)
+            parts["ensemble"] = ensemble_loss(logits_BKHW, target_BKHW, plan.lens.area_HW.to(logits_BKHW) * sure_BHW)
         if settings.student_on_windows:
-            cut = (plan.cut(part).flatten(0, 1) for part in (image_BCHW, target_BKHW, weight_BHW[:, None]))
-            windows_MChw, target_MKhw, weight_M1hw = cut
+            windows_MChw, target_MKhw = (plan.cut(part).flatten(0, 1) for part in (image_BCHW, target_BKHW))
+            weight_BVhw = plan.areas_Vhw.to(logits_BKHW) * plan.cut_valid(sure_BHW)
             answers_MKhw = self.student(windows_MChw)
-            parts["student_on_windows"] = ensemble_loss(answers_MKhw, target_MKhw, weight_M1hw[:, 0])
+            parts["student_on_windows"] = ensemble_loss(answers_MKhw, target_MKhw, weight_BVhw.flatten(0, 1))
         return parts
 
     def _from_windows(self, batch: Batch, seen: Seen, logits_BKHW: Tensor, levels: Levels) -> dict[str, Tensor]:
@@ -66,7 +66,7 @@ class Distillation:
         parts = {}
         answers_BVKhw, theirs = self._ask(plan.cut(batch.image_BCHW))
         if settings.windows:
-            valid_BVhw = plan.cut(batch.valid_BHW[:, None])[:, :, 0]
+            valid_BVhw = plan.cut_valid(batch.valid_BHW)
             cropped_BVKhw = plan.cut(logits_BKHW)
             parts["windows"] = window_loss(cropped_BVKhw, answers_BVKhw, valid_BVhw, temperature=settings.temperature)
         if self.projectors is not None:
@@ -84,17 +84,16 @@ class Distillation:
         return logits.unflatten(0, shape), levels
 
     def _targets(self, seen: Seen, valid_BHW: Tensor, identity: str | None) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """The ensemble in the columns of the batch, how much each pixel of it counts, and what to log."""
+        """The ensemble in the columns of the batch, which of its pixels are sure, and what to log."""
         found = [self.ensemble(seen, row, identity) for row in range(len(seen.frames))]
         rows = [frame.restore(each.prob_KHW) for frame, each in zip(seen.frames, found, strict=True)]
         prob_BKHW = torch.stack(rows)
         best_BHW, class_BHW = prob_BKHW.max(1)
-        area_H = row_areas(seen.plan).to(prob_BKHW)
-        weight_BHW = area_H[:, None] * (best_BHW >= self.fusion.min_confidence) * valid_BHW
+        sure_BHW = (best_BHW >= self.fusion.min_confidence) & valid_BHW
         if self.fusion.output == "hard":
             prob_BKHW = F.one_hot(class_BHW, prob_BKHW.shape[1]).movedim(-1, 1).to(prob_BKHW)
         facts = {"purity": [each.report.purity for each in found], "cached": [each.is_from_cache for each in found]}
-        return prob_BKHW, weight_BHW, {name: prob_BKHW.new_tensor(values).mean() for name, values in facts.items()}
+        return prob_BKHW, sure_BHW, {name: prob_BKHW.new_tensor(values).mean() for name, values in facts.items()}
 
     def ensemble(self, seen: Seen, row: int, identity: str | None) -> Ensemble:
         """The ensemble of one panorama, in its frame."""

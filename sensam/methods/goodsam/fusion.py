@@ -44,10 +44,10 @@ class Candidate:
 
 
 def fuse(
-    prob_CHW: FloatCHW, masks: Masks, thin_C: NDArray[np.bool_], settings: FusionSettings, area_H: NDArray[np.float64]
+    prob_CHW: FloatCHW, masks: Masks, thin_C: NDArray[np.bool_], settings: FusionSettings, area_HW: NDArray[np.float64]
 ) -> tuple[FloatCHW, FusionReport]:
-    """The ensemble of one image: probabilities of the same shape, and what became of the masks."""
-    (fused,), report = fuse_windows([prob_CHW], [masks], thin_C, settings, [area_H])
+    """The ensemble of one image, whose pixels vote by their area, and what became of the masks."""
+    (fused,), report = fuse_windows([prob_CHW], [masks], thin_C, settings, [area_HW])
     return fused, report
 
 
@@ -60,7 +60,7 @@ def fuse_windows(
 ) -> tuple[list[FloatCHW], FusionReport]:
     """The ensemble of each window of a panorama. Whether masks can be trusted is judged on all of them together."""
     triples = list(zip(probs, masks, areas, strict=True))
-    votes = [_ask(prob_CHW, found, area_H, settings) for prob_CHW, found, area_H in triples]
+    votes = [_ask(prob_CHW, found, area_HW, settings) for prob_CHW, found, area_HW in triples]
     asked = [candidate for window in votes for candidate in window]
     total = sum(candidate.area for candidate in asked)
     purity = sum(candidate.area * candidate.share_C.max() for candidate in asked) / total if total else 1.0
@@ -76,12 +76,12 @@ def fuse_windows(
     return fused, FusionReport(len(asked), accepted, rescued, ambiguous, float(purity))
 
 
-def _ask(prob_CHW: FloatCHW, masks: Masks, area_H: NDArray[np.float64], settings: FusionSettings) -> list[Candidate]:
+def _ask(prob_CHW: FloatCHW, masks: Masks, area_HW: NDArray[np.float64], settings: FusionSettings) -> list[Candidate]:
     """Masks large enough, large to small, with their votes. Ties go by place, so that the order given is nothing."""
     size = (prob_CHW.shape[1], prob_CHW.shape[2])
     smallest = max(1.0, settings.min_area * (max(size) / SAM_SIDE) ** 2)
     guess_HW, sureness_HW = prob_CHW.argmax(0), prob_CHW.max(0)
-    weight_HW = sureness_HW * area_H[:, None]
+    weight_HW = sureness_HW * area_HW
     runs, qualities = _runs_of(masks)
     found = []
     for counts, quality in zip(runs, qualities, strict=True):

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sensam.data.panorama import WindowPlan, solid_angle
+from sensam.data.plan import ViewPlan
 from sensam.methods.goodsam.cache import (
     Cache,
     Identity,
@@ -52,27 +52,27 @@ class Knowledge:
         self._sam_identity = Identity(sam)
         self.asked = 0  # panoramas for which SAM had to work
 
-    def masks(self, image_CHW: Tensor, valid_HW: Tensor, plan: WindowPlan, key: str) -> tuple[Regions, ...]:
+    def masks(self, image_CHW: Tensor, valid_HW: Tensor, plan: ViewPlan, key: str) -> tuple[Regions, ...]:
         """SAM's masks of every window."""
-        own = key_of(CODING, key, str(self._sam_identity), self.config.masks.model_dump(), plan.corners, plan.shape)
+        own = key_of(CODING, key, str(self._sam_identity), self.config.masks.model_dump(), *plan.key)
         kept = self.cache.find("masks", own)
         if kept is not None:
             return unpack_masks(kept)
         self.asked += 1
         settings = self.config.masks.automatic()
-        windows = zip(plan.cut(self.shown(image_CHW)[None])[0], plan.cut(valid_HW[None, None])[0, :, 0], strict=True)
+        windows = zip(plan.cut(self.shown(image_CHW)[None])[0], plan.cut_valid(valid_HW[None])[0], strict=True)
         found = tuple(generate(self.sam, window, settings, valid_HW=valid.cpu().numpy()) for window, valid in windows)
         self.cache.keep("masks", own, pack_masks(found))
         return found
 
     @torch.no_grad()
     def ensemble(
-        self, image_CHW: Tensor, valid_HW: Tensor, plan: WindowPlan, key: str, answer: Answer, identity: str | None
+        self, image_CHW: Tensor, valid_HW: Tensor, plan: ViewPlan, key: str, answer: Answer, identity: str | None
     ) -> Ensemble:
         """The ensemble; kept under the assistant's identity, or made each time where that is None (it is learning)."""
         settings = self.config.fusion.model_dump(exclude={"output", "min_confidence"})
         mask_settings = self.config.masks.model_dump() if self.config.fusion.strength else None
-        parts = (CODING, key, str(self._sam_identity), mask_settings, plan.corners, plan.shape, plan.wraps, settings)
+        parts = (CODING, key, str(self._sam_identity), mask_settings, *plan.key, plan.lens.wraps, settings)
         own = key_of(*parts, self.thin_K.tolist(), identity)
         kept = self.cache.find("ensembles", own) if identity else None
         found = kept
@@ -86,7 +86,7 @@ class Knowledge:
         return Ensemble(torch.from_numpy(prob_KHW).to(image_CHW.device), report, kept is not None)
 
     def _fuse(
-        self, image_CHW: Tensor, valid_HW: Tensor, plan: WindowPlan, key: str, answer: Answer
+        self, image_CHW: Tensor, valid_HW: Tensor, plan: ViewPlan, key: str, answer: Answer
     ) -> tuple[NDArray[np.float32], FusionReport]:
         """Merge the assistant's windows, paint SAM's masks into each window, and merge again.
 
@@ -98,20 +98,10 @@ class Knowledge:
             return merged_1KHW[0].cpu().numpy(), FusionReport()
         masks = self.masks(image_CHW, valid_HW, plan, key)
         probs = list(plan.cut(merged_1KHW)[0].cpu().numpy())
-        area_H = row_areas(plan).numpy()
-        areas = [area_H[top : top + plan.shape[0]] for top, _ in plan.corners]
-        fused, report = fuse_windows(probs, masks, self.thin_K, self.config.fusion, areas)
+        fused, report = fuse_windows(probs, masks, self.thin_K, self.config.fusion, list(plan.areas_Vhw.numpy()))
         if not report.is_used:
             return merged_1KHW[0].cpu().numpy(), report
         return plan.merge(torch.from_numpy(np.stack(fused))[None])[0].numpy(), report
-
-
-def row_areas(plan: WindowPlan) -> Tensor:
-    """What a pixel of each row counts: its part of the sphere, 1 at the horizon; 1 everywhere in flat images."""
-    if not plan.wraps:
-        return torch.ones(plan.size[0], dtype=torch.float64)
-    area_H = solid_angle(plan.size)
-    return area_H / area_H.max()
 
 
 def _read_report(values: NDArray[np.float64]) -> FusionReport:

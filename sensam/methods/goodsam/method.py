@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sensam.data.lens import FisheyeLens, Lens, PanoramaLens, lens_of
 from sensam.data.perspective import Look, cut_view
 from sensam.errors import SettingsError, unknown
 from sensam.methods.base import WHOLE, Losses, Method, Moment, Stage, Task
@@ -55,8 +56,7 @@ class GoodSam(Method):
 
     def __init__(self, task: Task, config: GoodSamConfig, *, assistant: nn.Module | None = None) -> None:
         super().__init__(task, config)
-        self.wraps = task.sensor.geometry == "equirectangular"
-        around = config.around if self.wraps else 0
+        around = config.around if task.sensor.geometry == "equirectangular" else 0
         classes, head = len(task.classes), config.student_head
         self.student = build_segformer(config.student, bands=task.bands, classes=classes, head=head, around=around)
         if config.student_start is not None:
@@ -135,7 +135,7 @@ class GoodSam(Method):
             )
         image_BCHW, label_BHW = batch.image_BCHW, batch.label_BHW
         if self.config.cut_views:
-            image_BCHW, label_BHW = _cut_views(image_BCHW, label_BHW, moment)
+            image_BCHW, label_BHW = _cut_views(image_BCHW, label_BHW, moment, self._lens(image_BCHW), self.task.ignore)
         logits_BKHW = self.source(image_BCHW)
         return {"loss": class_map_loss("ce", logits_BKHW, label_BHW, ignore=self.task.ignore)}
 
@@ -157,7 +157,10 @@ class GoodSam(Method):
             raise SettingsError(
                 "This student has finished learning, and its assistant is gone. Start a run of its own."
             )
-        return see(batch.image_BCHW, batch.valid_BHW, self.config.windows, wraps=self.wraps)
+        return see(batch.image_BCHW, batch.valid_BHW, self.config.windows, self._lens(batch.image_BCHW))
+
+    def _lens(self, image_BCHW: Tensor) -> Lens:
+        return lens_of(self.task.sensor, (image_BCHW.shape[-2], image_BCHW.shape[-1]))
 
     def _shown_to_sam(self, image_CHW: Tensor) -> Tensor:
         """All bands if SAM takes as many; else the three that look like a photograph."""
@@ -198,13 +201,25 @@ def _thin_classes(classes: tuple[str, ...], config: GoodSamConfig) -> NDArray[np
     return np.array([name in thin for name in classes], np.bool_)
 
 
-def _cut_views(image_BCHW: Tensor, label_BHW: Tensor, moment: Moment) -> tuple[Tensor, Tensor]:
-    """A perspective view of each panorama, looking anywhere near the horizon."""
-    side = max(SMALLEST_SIDE, round(image_BCHW.shape[-1] * VIEW_DEG / 360))
+def _cut_views(image_BCHW: Tensor, label_BHW: Tensor, moment: Moment, lens: Lens, ignore: int) -> tuple[Tensor, Tensor]:
+    """A perspective view of each panorama or fisheye, looking anywhere near the horizon."""
+    if not isinstance(lens, PanoramaLens | FisheyeLens):
+        raise SettingsError(
+            "cut_views needs to know where each pixel looks: give the sensor geometry equirectangular or fisheye, or "
+            "leave the method's cut_views out where images are perspective already."
+        )
+    reach = lens.reach[1]
+    side = max(SMALLEST_SIDE, round(image_BCHW.shape[-1] * VIEW_DEG / np.degrees(reach)))
+    widest = np.pi if lens.wraps else max(0.0, (reach - np.radians(VIEW_DEG)) / 2)
+    seen_11HW = (lens.area_HW > 0)[None, None].to(label_BHW.device)
     images, labels = [], []
     for place, image_CHW, label_HW in zip(moment.places, image_BCHW, label_BHW, strict=True):
         turn, tilt = torch.rand(2, generator=moment.generator(VIEW, place)).tolist()
-        look = Look((2 * turn - 1) * np.pi, (2 * tilt - 1) * VIEW_TILT, VIEW_DEG, (side, side))
-        images.append(cut_view(image_CHW[None], look)[0])
-        labels.append(cut_view(label_HW[None, None], look, mode="nearest")[0, 0])
+        look = Look((2 * turn - 1) * widest, (2 * tilt - 1) * VIEW_TILT, VIEW_DEG, (side, side))
+        images.append(cut_view(image_CHW[None], look, lens=lens)[0])
+        label_hw, seen_hw = (
+            cut_view(part_11HW, look, mode="nearest", lens=lens)[0, 0]
+            for part_11HW in (label_HW[None, None], seen_11HW)
+        )
+        labels.append(label_hw.where(seen_hw, ignore))
     return torch.stack(images), torch.stack(labels)

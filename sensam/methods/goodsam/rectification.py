@@ -8,7 +8,7 @@ from torch import Tensor
 from sensam.methods.goodsam.assistant import Assistant
 from sensam.methods.goodsam.boundary import boundary_losses, radius_in, trace
 from sensam.methods.goodsam.consistency import anchor_loss, consistency_loss
-from sensam.methods.goodsam.knowledge import Knowledge, row_areas
+from sensam.methods.goodsam.knowledge import Knowledge
 from sensam.methods.goodsam.settings import RectifySettings
 from sensam.methods.goodsam.sight import Seen
 
@@ -33,14 +33,14 @@ class Rectification:
         # Its batch norms have seen perspective images by the thousand; a few windows would only blur what they know.
         self.adapted.eval()
         windows_BVChw = plan.cut(seen.image_BCHW)
-        valid_BVhw = plan.cut(seen.valid_BHW[:, None])[:, :, 0]
+        valid_BVhw = plan.cut_valid(seen.valid_BHW)
         shape = windows_BVChw.shape[:2]
         log_prob_BVKhw = self.adapted(windows_BVChw.flatten(0, 1)).float().log_softmax(1).unflatten(0, shape)
         losses: dict[str, Tensor] = {}
         total = log_prob_BVKhw.sum() * 0
         if settings.consistency:
             losses["consistency"] = consistency_loss(
-                log_prob_BVKhw.exp(), plan, row_areas(plan), divergence=settings.divergence, valid_BKhw=valid_BVhw
+                log_prob_BVKhw.exp(), plan, divergence=settings.divergence, valid_BKhw=valid_BVhw
             )
             total = total + settings.consistency * losses["consistency"]
         doubtful_BVhw = torch.zeros_like(valid_BVhw)

@@ -5,6 +5,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sensam.data.coverage import NARROWEST_DEG, USUAL_DEG, WIDEST_DEG
 from sensam.methods.base import MethodConfig
 from sensam.sam.automatic import AutomaticSettings
 
@@ -17,11 +18,28 @@ class _Block(BaseModel):
 
 
 class WindowSettings(_Block):
-    """How a panorama is cut for the assistant and for SAM. More than one row is GoodSAM++."""
+    """How an image is cut for the assistant and for SAM. More than one row is GoodSAM++.
 
+    Gnomonic windows show shapes true also far from the horizon, but tilted up and down. Pitches that the assistant was
+    not trained on can cost it more than distortion does: leave `rows` out for as little tilt as possible.
+    """
+
+    kind: Literal["crop", "gnomonic"] = "crop"  # parts of the image as it is, or perspective views (tangent planes)
     columns: int | None = Field(default=None, ge=1)  # None: 8, or as many as leave each window 32 pixels
-    rows: int = Field(default=1, ge=1)
-    overlap: float = Field(default=0.36, ge=0, lt=1)
+    rows: int | None = Field(default=None, ge=1)  # None: 1, or of gnomonic windows the fewest that leave nothing out
+    overlap: float = Field(default=0.36, ge=0, lt=1)  # of gnomonic windows only where columns are left out
+    fov_deg: float | None = Field(default=None, ge=NARROWEST_DEG, le=WIDEST_DEG)  # of gnomonic windows; None: 70
+
+    @model_validator(mode="after")
+    def _only_gnomonic_windows_have_an_angle(self) -> Self:
+        if self.kind == "crop" and self.fov_deg is not None:
+            raise ValueError("fov_deg is of gnomonic windows; set windows.kind to gnomonic, or leave fov_deg out")
+        return self
+
+    @property
+    def angle(self) -> float:
+        """Degrees that a gnomonic window spans."""
+        return self.fov_deg or USUAL_DEG
 
 
 class MaskSettings(_Block):
@@ -113,7 +131,9 @@ class GoodSamConfig(MethodConfig):
     around: int = Field(default=32, ge=0)  # columns the student sees beyond the seam; a multiple of 32
     thin: tuple[str, ...] | None = None  # classes a few pixels wide; None: those of Cityscapes that are there
     joint: bool = False  # assistant and student learn at once, and the ensemble follows the assistant
-    cut_views: bool = False  # labelled images are panoramas: the assistant learns from perspective views of them
+    cut_views: bool = (
+        False  # labelled images are panoramas or fisheyes: the assistant learns from perspective views of them
+    )
     cache: str | None = None  # folder of masks and ensembles; None: sensam's in the user's cache folder
     windows: WindowSettings = WindowSettings()
     masks: MaskSettings = MaskSettings()

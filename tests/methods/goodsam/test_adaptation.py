@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sensam.data.panorama import plan_windows
-from sensam.methods.goodsam.adaptation import Projectors, crop_level, ensemble_loss, window_loss
+from sensam.methods.goodsam.adaptation import Projectors, ensemble_loss, window_loss
 from sensam.nn.segformer import build_segformer
 
 
@@ -69,7 +69,7 @@ def test_no_gradient_reaches_the_assistants_features() -> None:
 def test_a_window_is_cropped_exactly_where_cells_meet_and_across_the_seam() -> None:
     plan = plan_windows((32, 256), columns=4, overlap=0.2)  # lefts 0, 64, 128, 192: multiples of every stride
     level = torch.arange(4 * 16, dtype=torch.float32).view(1, 1, 4, 16)
-    crops = crop_level(level, plan, 16)
+    crops = plan.cut_level(level, 16)
     assert crops.shape == (1, 4, 1, 2, 5)
     assert torch.equal(crops[0, 1, 0], level[0, 0, :2, 4:9])
     assert torch.equal(crops[0, 3, 0, 0], level[0, 0, 0, [12, 13, 14, 15, 0]])
@@ -78,7 +78,7 @@ def test_a_window_is_cropped_exactly_where_cells_meet_and_across_the_seam() -> N
 def test_between_cells_it_is_interpolated() -> None:
     plan = plan_windows((32, 96), columns=3, overlap=0.0)  # lefts 0, 32, 64
     ramp = torch.arange(2.0)[:, None] + torch.arange(3.0)
-    crop = crop_level(ramp[None, None], plan, 64)  # cells of 64 pixels: the second window begins in the middle of one
+    crop = plan.cut_level(ramp[None, None], 64)  # cells of 64 pixels: the second window begins in the middle of one
     assert crop[0, 1, 0, 0, 0].item() == pytest.approx(0.5)
 
 
@@ -95,7 +95,7 @@ def test_the_students_cells_line_up_with_the_assistants() -> None:
     inner = (..., slice(4, 12), slice(6, 16))
 
     def apart(level: torch.Tensor) -> float:
-        crops = crop_level(level, plan, 4)[0]
+        crops = plan.cut_level(level, 4)[0]
         return (1 - torch.nn.functional.cosine_similarity(crops[inner], theirs[inner], dim=1)).mean().item()
 
     assert apart(ours) < 0.8 * min(apart(ours.roll(1, -1)), apart(ours.roll(-1, -1)))

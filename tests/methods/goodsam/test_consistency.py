@@ -2,31 +2,40 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
+from sensam.data.lens import PanoramaLens
 from sensam.data.panorama import plan_windows
 from sensam.methods.goodsam.consistency import anchor_loss, consistency_loss, divergence_to
 from sensam.methods.goodsam.settings import GoodSamConfig, RectifySettings
 from tests.methods.goodsam.conftest import CLASSES, Blurred, make_world, miou
 
 PLAN = plan_windows((6, 64), columns=8)
-AREA = torch.ones(6)
+
+
+class LittleAbove(PanoramaLens):
+    """Its top row is a tenth of the others."""
+
+    @property
+    def area_HW(self) -> torch.Tensor:
+        return torch.tensor([0.1] + [1.0] * 5, dtype=torch.float64)[:, None].expand(self.size)
 
 
 def test_zero_where_windows_agree_positive_elsewhere_and_bounded() -> None:
     agreed = PLAN.cut(torch.randn(2, 3, 6, 64).softmax(1))
-    assert float(consistency_loss(agreed, PLAN, AREA)) == pytest.approx(0, abs=1e-6)
+    assert float(consistency_loss(agreed, PLAN)) == pytest.approx(0, abs=1e-6)
     apart = torch.randn(2, len(PLAN), 3, *PLAN.shape).softmax(2)
     for divergence in ("js", "kl", "mse"):
-        assert float(consistency_loss(apart, PLAN, AREA, divergence=divergence)) > 0.01  # type: ignore[arg-type]
+        assert float(consistency_loss(apart, PLAN, divergence=divergence)) > 0.01  # type: ignore[arg-type]
     certain = torch.zeros(1, len(PLAN), 2, *PLAN.shape)
     certain[:, 0::2, 0] = certain[:, 1::2, 1] = 1
-    assert float(consistency_loss(certain, PLAN, AREA)) == pytest.approx(math.log(2), abs=1e-5)
-    assert float(consistency_loss(apart, PLAN, AREA)) < math.log(2)
+    assert float(consistency_loss(certain, PLAN)) == pytest.approx(math.log(2), abs=1e-5)
+    assert float(consistency_loss(apart, PLAN)) < math.log(2)
 
 
 @pytest.mark.parametrize("divergence", ["js", "kl", "mse"])
@@ -37,7 +46,7 @@ def test_symmetric_in_both_sides(divergence: str) -> None:
     other = one.clone()
     other[:, 0][(..., *shared.in_first)] = one[:, 1][(..., *shared.in_second)]
     other[:, 1][(..., *shared.in_second)] = one[:, 0][(..., *shared.in_first)]
-    values = [float(consistency_loss(each, pair, AREA, divergence=divergence)) for each in (one, other)]  # type: ignore[arg-type]
+    values = [float(consistency_loss(each, pair, divergence=divergence)) for each in (one, other)]  # type: ignore[arg-type]
     assert values[0] == pytest.approx(values[1], rel=1e-5)
 
 
@@ -48,7 +57,7 @@ def test_the_pair_around_the_seam_counts() -> None:
     changed[:, 7, :, :, beyond:] = changed[:, 7, :, :, beyond:].roll(1, 1)  # what window 7 shares with window 0
     pairs = {(shared.first, shared.second) for shared in PLAN.overlaps()}
     assert (7, 0) in pairs
-    assert float(consistency_loss(changed, PLAN, AREA)) > 0.001
+    assert float(consistency_loss(changed, PLAN)) > 0.001
     flat = plan_windows((6, 64), columns=8, wraps=False)
     assert (7, 0) not in {(shared.first, shared.second) for shared in flat.overlaps()}
 
@@ -56,17 +65,17 @@ def test_the_pair_around_the_seam_counts() -> None:
 def test_pixels_count_by_area_and_only_where_valid() -> None:
     prob = PLAN.cut(torch.full((1, 2, 6, 64), 0.5))
     prob[:, 0, :, 0] = torch.tensor([0.9, 0.1])[:, None]  # one window differs in its top row
-    few, many = torch.tensor([0.1] + [1.0] * 5), torch.ones(6)
-    assert float(consistency_loss(prob, PLAN, few)) < 0.2 * float(consistency_loss(prob, PLAN, many))
+    few = replace(PLAN, lens=LittleAbove((6, 64)))
+    assert float(consistency_loss(prob, few)) < 0.2 * float(consistency_loss(prob, PLAN))
     valid = torch.ones(1, len(PLAN), *PLAN.shape, dtype=torch.bool)
     valid[:, :, 0] = False
-    assert float(consistency_loss(prob, PLAN, many, valid_BKhw=valid)) == pytest.approx(0, abs=1e-6)
+    assert float(consistency_loss(prob, PLAN, valid_BKhw=valid)) == pytest.approx(0, abs=1e-6)
 
 
 def test_one_window_has_nothing_to_agree_with() -> None:
     alone = plan_windows((6, 64), columns=1)
     prob = torch.randn(1, 1, 3, 6, 64).softmax(2).requires_grad_()
-    loss = consistency_loss(prob, alone, AREA)
+    loss = consistency_loss(prob, alone)
     loss.backward()
     assert loss.item() == 0
 
@@ -98,7 +107,7 @@ def adapt(consistency: float, anchor: float, steps: int = 60) -> tuple[float, fl
     everywhere = torch.ones(2, 4, *plan.shape, dtype=torch.bool)
     for _ in range(steps):
         log_prob = net(windows).log_softmax(1).unflatten(0, (2, 4))
-        loss = consistency * consistency_loss(log_prob.exp(), plan, torch.ones(32))
+        loss = consistency * consistency_loss(log_prob.exp(), plan)
         loss = loss + anchor * anchor_loss(log_prob, frozen, everywhere)
         optimiser.zero_grad()
         loss.backward()

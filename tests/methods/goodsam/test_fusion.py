@@ -28,7 +28,7 @@ from tests.methods.goodsam.conftest import (
 SMALL = FusionSettings(min_area=0)  # hand cases are far below 100 pixels
 LENIENT = SMALL.model_copy(update={"min_purity": 0.0})
 THIN = np.array([False, False, False, True])
-FLAT = np.ones(20)
+FLAT = np.ones((20, 20))
 
 
 def certain(label_HW: NDArray[np.int64], classes: int = 4, sure: float = 0.9) -> NDArray[np.float32]:
@@ -64,7 +64,7 @@ def test_any_masks_give_probabilities(seed: int, count: int) -> None:
     one = np.zeros((1, 12, 16), bool)
     one[0, 3, 3] = True
     odd = np.concatenate([masks, masks, one, one & False, one | True])  # duplicates, one pixel, none, all
-    fused, report = fuse(prob, odd, THIN, LENIENT, np.linspace(0.5, 1, 12))
+    fused, report = fuse(prob, odd, THIN, LENIENT, np.linspace(0.5, 1, 12)[:, None])
     assert np.isfinite(fused).all()
     assert (fused >= 0).all()
     assert np.allclose(fused.sum(0), 1, atol=1e-5)
@@ -128,7 +128,7 @@ def test_a_thin_class_is_saved_in_a_small_mask_only() -> None:
         label[tall * 90 // 100 : tall, :wide] = 2
         return certain(label), mask
 
-    flat = np.ones(100)
+    flat = np.ones((100, 1))
     small = scene(10, 7, 3)
     fused, report = fuse(*small, THIN, LENIENT, flat)
     assert report.rescued == 1
@@ -160,7 +160,7 @@ def test_a_sure_thin_pixel_survives_a_mask_around_it() -> None:
 
 def test_rows_count_by_their_part_of_the_sphere() -> None:
     prob = striped(55, 45)
-    steep = np.concatenate([np.full(11, 0.1), np.full(9, 1.0)])
+    steep = np.concatenate([np.full(11, 0.1), np.full(9, 1.0)])[:, None]
     assert (fuse(prob, whole(), THIN, LENIENT, steep)[0].argmax(0) == 1).all()
 
 
@@ -171,7 +171,7 @@ def test_neither_the_order_of_masks_nor_their_form_matters() -> None:
     for number, (row, column) in enumerate([(0, 0), (4, 4), (4, 6), (2, 4), (4, 4)]):
         masks[number, row : row + 12, column : column + 12] = True  # five overlapping ones of equal area
     masks[4, 4, 4], masks[4, 3, 4] = False, True  # as large, and another shape
-    flat = np.ones(24)
+    flat = np.ones((24, 1))
     first, _ = fuse(prob, masks, THIN, LENIENT, flat)
     for order in ([4, 3, 2, 1, 0], [2, 0, 4, 1, 3]):
         assert np.array_equal(fuse(prob, masks[order], THIN, LENIENT, flat)[0], first)
@@ -197,7 +197,7 @@ def scores(masks_of: "dict[int, Regions]", count: int = 8) -> tuple[float, float
     for seed in range(count):
         world = make_world(seed)
         thin = np.arange(len(CLASSES)) == POLE
-        fused, _ = fuse(answer(world), masks_of[seed], thin, FusionSettings(), np.ones(48))
+        fused, _ = fuse(answer(world), masks_of[seed], thin, FusionSettings(), np.ones((48, 1)))
         found.append(fused.argmax(0))
         truth.append(world.label_HW)
         near.append(near_boundary(world.label_HW))
@@ -228,7 +228,7 @@ def test_masks_of_another_image_are_found_out() -> None:
     worlds = [make_world(seed) for seed in range(20)]
     masks = [simulate_masks(world.instance_HW, seed, drop=0.15) for seed, world in enumerate(worlds)]
     thin = np.arange(len(CLASSES)) == POLE
-    flat = np.ones(48)
+    flat = np.ones((48, 1))
     right = [fuse(answer(w), m, thin, FusionSettings(), flat)[1] for w, m in zip(worlds, masks, strict=True)]
     others = masks[1:] + masks[:1]
     wrong = [fuse(answer(w), m, thin, FusionSettings(), flat) for w, m in zip(worlds, others, strict=True)]

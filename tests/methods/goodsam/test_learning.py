@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sensam.data.panorama import solid_angle
+from sensam.data.lens import PanoramaLens
 from sensam.data.synthetic.camera import Equirectangular
 from sensam.evaluate.latitude import LatitudeScores, lost_thin_classes
 from sensam.methods.base import Task
@@ -73,7 +73,7 @@ def test_rectification_mends_boundaries(
     batches: list[Seen] = []
     for number, world in enumerate(worlds):
         valid = torch.ones(1, *world.label_HW.shape, dtype=torch.bool)
-        seen = see(world.image_CHW[None], valid, config.windows, wraps=True)
+        seen = see(world.image_CHW[None], valid, config.windows, PanoramaLens(world.label_HW.shape))
         plain = changed(seen, image_BCHW=world.image_CHW[None])  # the masks are simulated in this frame
         batches.append(plain)
         instances[seen.frames[0].key] = (world, number)
@@ -131,7 +131,7 @@ def test_a_student_of_the_ensemble_is_better_than_one_of_the_assistant() -> None
     with torch.no_grad():
         answers = [Blurred()(world.image_CHW[None]).softmax(1)[0].numpy() for world in worlds]
     masks = [simulate_masks(world.instance_HW, seed, drop=0.15, split=0.25) for seed, world in enumerate(worlds)]
-    fused = [fuse(p, m, THIN, FusionSettings(), np.ones(48))[0] for p, m in zip(answers, masks, strict=True)]
+    fused = [fuse(p, m, THIN, FusionSettings(), np.ones((48, 1)))[0] for p, m in zip(answers, masks, strict=True)]
     truth = [np.eye(len(CLASSES), dtype=np.float32)[world.label_HW].transpose(2, 0, 1) for world in worlds]
     scores = {
         name: np.mean([scored(taught(targets, worlds, seed), unseen)[0] for seed in (0, 1)])
@@ -155,9 +155,9 @@ def test_a_fisheye_and_a_panorama_of_one_scene_agree() -> None:
     prob_CHW = (6 * world.image_CHW).softmax(0).numpy()
     fish_CHW = prob_CHW[:, *place]
     things = np.where(seen, world.instance_HW[place], -1)
-    area_H = solid_angle((64, 128)).numpy()
-    round_CHW, _ = fuse(prob_CHW, simulate_masks(world.instance_HW, 0), THIN, FusionSettings(), area_H)
-    flat_CHW, _ = fuse(fish_CHW, simulate_masks(things, 0), THIN, FusionSettings(), np.ones(side))
+    area_HW = PanoramaLens((64, 128)).area_HW.numpy()
+    round_CHW, _ = fuse(prob_CHW, simulate_masks(world.instance_HW, 0), THIN, FusionSettings(), area_HW)
+    flat_CHW, _ = fuse(fish_CHW, simulate_masks(things, 0), THIN, FusionSettings(), np.ones((side, 1)))
     both = round_CHW[:, *place].argmax(0) == flat_CHW.argmax(0)
     assert both[seen].mean() >= 0.9
     assert (fish_CHW.argmax(0) != flat_CHW.argmax(0))[seen].mean() > 0.05, "fusion did something"
