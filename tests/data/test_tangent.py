@@ -7,8 +7,9 @@ from torch import Tensor
 
 from sensam.data.coverage import plan_tangents
 from sensam.data.lens import FisheyeLens, PanoramaLens, RoundLens
+from sensam.data.panorama import plan_windows
 from sensam.data.perspective import cut_view
-from sensam.data.plan import Overlap
+from sensam.data.plan import Overlap, ViewPlan
 from sensam.data.tangent import TangentPlan
 from sensam.errors import InputError, SettingsError
 
@@ -155,6 +156,20 @@ def test_gradients_go_through_views_and_merging() -> None:
     plan.merge(plan.cut(image))[..., 48, 48].sum().backward()
     assert image.grad is not None
     assert image.grad[..., 46:51, 46:51].sum() == pytest.approx(2, abs=0.05)
+
+
+@pytest.mark.slow  # torch takes its time to make the other device
+@pytest.mark.parametrize("plan", [plan_tangents(FISHEYE), plan_windows(SPHERE.size)], ids=["gnomonic", "crop"])
+def test_views_are_cut_where_the_image_is(plan: ViewPlan) -> None:
+    """On a device that is not this one; mixing devices is an error there."""
+    height, width = plan.lens.size
+    image = torch.zeros(1, 3, height, width, device="meta")
+    assert plan.cut(image).shape == (1, len(plan), 3, *plan.shape)
+    assert plan.cut_valid(image[:, 0] > 0).device.type == "meta"
+    assert plan.cut_level(image[..., ::4, ::4], 4).device.type == "meta"
+    assert plan.merge(plan.cut(image)).shape == image.shape
+    for shared in plan.overlaps():
+        assert shared.sides(plan.cut(image))[0].device.type == "meta"
 
 
 def test_what_cannot_be_planned() -> None:

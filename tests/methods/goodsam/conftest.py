@@ -130,7 +130,8 @@ def make_task() -> Callable[..., Task]:
     def make(bands: int = len(CLASSES), classes: tuple[str, ...] = CLASSES, geometry: str = "equirectangular") -> Task:
         sam = Sam(replace(TINY)).eval()
         planes = [{"name": f"b{number}", "mean": 0.0, "std": 1.0} for number in range(bands)]
-        sensor = Sensor.from_dict({"name": f"made-{bands}", "geometry": geometry, "bands": planes})
+        angle = {"fov_deg": 180.0} if geometry == "fisheye" else {}
+        sensor = Sensor.from_dict({"name": f"made-{bands}", "geometry": geometry, **angle, "bands": planes})
         return Task(sensor, classes, sam, size=32)
 
     return make

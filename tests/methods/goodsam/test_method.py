@@ -225,11 +225,12 @@ def test_rolling_by_a_stride_rolls_the_ensemble(make_task: Callable[..., Task], 
     assert other.float().mean() >= 0.9
 
 
-def test_one_window_over_a_flat_image_is_the_assistant_itself(
-    make_task: Callable[..., Task], make_config: Make
+@pytest.mark.parametrize("geometry", ["nadir", "perspective", "fisheye"])
+def test_one_window_over_what_does_not_go_around_is_the_assistant_itself(
+    make_task: Callable[..., Task], make_config: Make, geometry: str
 ) -> None:
     config = make_config(windows={}, distil={"features": 0}, fusion={"strength": 0.0})
-    method = GoodSam(make_task(geometry="perspective"), config, assistant=Blurred()).eval()
+    method = GoodSam(make_task(geometry=geometry), config, assistant=Blurred()).eval()
     image = torch.randn(1, len(CLASSES), 40, 40)
     batch = Batch(image, torch.ones(1, 40, 40, dtype=torch.bool), None, ("one",))
     assert len(method._see(batch).plan) == 1

@@ -67,6 +67,19 @@ def test_from_pinhole_pictures_to_a_student_alone(source: Path, target: Path, tm
 
 
 @pytest.mark.slow
+def test_a_student_of_fisheyes_from_files(source: Path, tmp_path: Path) -> None:
+    counts = {"train": 2, "test": 1}
+    fisheyes = write(family("panorama"), tmp_path / "fish", seed=1, counts=counts, size=(64, 64), domain="fisheye")
+    settings = {**SMALL, "cache": str(tmp_path / "cache"), "windows": {"kind": "gnomonic", "fov_deg": 90}}
+    train(source, method="goodsam", out=tmp_path / "a", stop_after="assistant", settings=settings, quiet=True, **QUICK)
+    settings |= {"assistant": str(tmp_path / "a")}
+    model = train(fisheyes, method="goodsam", out=tmp_path / "b", settings=settings, quiet=True, **QUICK)
+    assert len(list((tmp_path / "cache" / "masks").rglob("*.npz"))) >= 1
+    assert (model.sensor.geometry, load(tmp_path / "b").sensor.fov_deg) == ("fisheye", 180)
+    assert model.predict(next((fisheyes.parent / "images" / "test").glob("*.tif"))).shape == (64, 64)
+
+
+@pytest.mark.slow
 def test_one_run_with_a_labelled_split(source: Path, target: Path, tmp_path: Path) -> None:
     """Both kinds of images in one data set: the assistant's stage is told which split has labels."""
     text = target.read_text().replace("splits:\n- train\n", "splits:\n- train\n- source\n")
