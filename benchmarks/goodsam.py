@@ -1,6 +1,6 @@
 """Measures GoodSAM on generated panoramas: each step from a source-only student to the full method, block by block.
 
-python benchmarks/goodsam.py                     everything, three seeds (hours on two cores; it may be stopped)
+python benchmarks/goodsam.py                     everything, three seeds: over an hour of one core; it may be stopped
 python benchmarks/goodsam.py --quick             a few steps, to see that everything runs: its scores mean nothing
 python benchmarks/goodsam.py --parts cost        what SAM's masks, a step and the student take
 python benchmarks/goodsam_pictures.py            the figures, from the runs that this left behind
@@ -38,7 +38,7 @@ from sensam.sam.weights import load_sam
 from sensam.types import Batch
 
 Settings = dict[str, Any]
-MASKS: Settings = {"points_per_side": 8, "min_iou": 0.7, "min_stability": 0.85}
+MASKS: Settings = {"points_per_side": 6, "min_iou": 0.7, "min_stability": 0.85}
 THIN = ("pole", "pedestrian")
 NO_RECTIFY = {"consistency": 0.0, "boundary": 0.0}
 LEVELS_OFF = {"windows": 0.0, "features": 0.0}
@@ -260,7 +260,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", choices=["accuracy", "cost"], default=["accuracy", "cost"])
     parser.add_argument("--students", nargs="+", choices=list(STUDENTS), default=list(STUDENTS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=200, help="of each student; the assistant gets twice as many")
+    parser.add_argument("--steps", type=int, default=160, help="of each student; the assistant gets twice as many")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, default=Path("runs/benchmark-goodsam"), help="runs, taken up again")
     parser.add_argument("--output", type=Path, help="NAME.md and NAME.json")
@@ -271,7 +271,7 @@ def budget_of(arguments: argparse.Namespace) -> Budget:
     if arguments.quick:
         return Budget(2, 2, (2, 2, 1), (48, 128), batch=1, assistant="b0")
     # A belt as flat as DensePASS, so that windows are nearly square and 70 degrees wide, as its are.
-    return Budget(2 * arguments.steps, arguments.steps, (200, 60, 24), (96, 448))
+    return Budget(2 * arguments.steps, arguments.steps, (160, 48, 16), (96, 448))
 
 
 def main() -> None:
