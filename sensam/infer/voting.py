@@ -74,14 +74,15 @@ class Vote:
                 f"{member.name} answers {tuple(logits_BKHW.shape)} where {wanted[0]} x {wanted[1]} classes x rows x "
                 "columns are needed. Its class list and its weights do not belong together."
             )
-        logits_BKHW = _restored(logits_BKHW.float(), pose)
+        logits_BKHW = _restored(logits_BKHW, pose)
         if logits_BKHW.shape[2:] != image_BCHW.shape[2:]:
             raise WeightsError(
                 f"{member.name} answers {tuple(logits_BKHW.shape[2:])} pixels to {tuple(image_BCHW.shape[2:])}. "
                 "A model for maps must answer at the size of its input."
             )
-        probability = logits_BKHW.softmax(1)
-        if not probability.sum().isfinite():
+        probability = logits_BKHW.softmax(1, dtype=torch.float32)
+        # One class tells of all: a number that is not finite spoils every probability of its pixel.
+        if not probability[:, 0].sum().isfinite():
             raise InputError(f"{member.name} answers NaN or infinite numbers. Try --precision fp32, or another model.")
         return probability
 
@@ -126,4 +127,4 @@ def _refuse_strangers(members: Sequence[Segmenter]) -> None:
             )
 
 
-Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # the answer is the caller's: no view of the pixels
