@@ -85,18 +85,13 @@ class Scene:
         _refuse_outside(area, self.info)
         return other
 
-    def read(
-        self, window: Window, *, wraps: bool = False, out: NDArray[np.float32] | None = None
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def read(self, window: Window, *, wraps: bool = False) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Normalised pixels, 0 where not valid, and where every band is valid. Beyond the area nothing is.
 
-        With `wraps` the columns go on around the circle. Pixels are written into `out` if it is given.
+        With `wraps` the columns go on around the circle.
         """
         row, column, rows, columns = window
-        pixels_CHW = np.empty((len(self.sensor.bands), rows, columns), np.float32) if out is None else out
-        is_inside = row >= 0 and row + rows <= self.area[2] and (wraps or 0 <= column <= self.area[3] - columns)
-        if not is_inside or self._lacking:
-            pixels_CHW[:] = 0
+        pixels_CHW = np.zeros((len(self.sensor.bands), rows, columns), np.float32)
         valid_HW = np.zeros((rows, columns), np.bool_)
         _, _, height, width = self.area
         top, bottom = max(0, row), min(height, row + rows)
@@ -168,11 +163,7 @@ class _Plain:
             handle = getattr(self._open, "handle", None)
             if handle is None:
                 handle = self._open.handle = open_quietly(self.path)
-            shape = (len(self.positions), rows, columns)
-            stored = getattr(self._open, "stored", None)
-            if stored is None or stored.shape != shape:  # fresh memory for every tile would cost a tenth of its reading
-                stored = self._open.stored = np.empty(shape, handle.dtypes[self.positions[0] - 1])
-            stored_CHW = handle.read(self.positions, window=GdalWindow(column, row, columns, rows), out=stored)
+            stored_CHW = handle.read(self.positions, window=GdalWindow(column, row, columns, rows))
         except RasterioError as error:
             self._open.handle = None
             reason = str(error.__cause__ or error).splitlines()[0]

@@ -116,15 +116,10 @@ def map_strip(
 def _read_ahead(
     readers: ThreadPoolExecutor, steps: Sequence[Step], scene: Scene, layout: Layout, mask: Mask | None
 ) -> Iterator[tuple[Step, list[Tile]]]:
-    """Steps with their tiles, in order; the next ones are being read meanwhile.
-
-    The pixels of a step are overwritten once the next one is asked for.
-    """
-
-    spare: list[NDArray[np.float32]] = []  # fresh memory for every tile would cost as much as scaling it
+    """Steps with their tiles, in order; the next ones are being read meanwhile."""
 
     def read(window: Window) -> Tile:
-        pixels_CHW, valid_HW = scene.read(window, wraps=layout.wraps, out=spare.pop() if spare else None)
+        pixels_CHW, valid_HW = scene.read(window, wraps=layout.wraps)
         if mask is not None:
             valid_HW &= mask(window)
         return pixels_CHW, valid_HW
@@ -138,9 +133,7 @@ def _read_ahead(
         if not waiting:
             return
         step, futures = waiting.popleft()
-        tiles = [future.result() for future in futures]
-        yield step, tiles
-        spare.extend(pixels_CHW for pixels_CHW, _ in tiles)  # predicted by now; only validity is still needed
+        yield step, [future.result() for future in futures]
 
 
 def _predict(predict: Predict, tiles: Sequence[Tile]) -> list[NDArray[np.float32] | None]:
@@ -191,7 +184,7 @@ def _weighted(
 def memory_needed(layout: Layout, bands: int) -> int:
     """Bytes of tiles and probabilities that are alive at once, besides the model's own."""
     pixels = layout.rows.size * layout.columns.size * layout.batch
-    tiles = (AHEAD + 2 + READERS) * pixels * 4 * bands + (AHEAD + BEHIND + 2) * pixels
+    tiles = (AHEAD + BEHIND + 2) * pixels * (4 * bands + 1)
     return int(tiles + (BEHIND + 3) * pixels * 4 * layout.classes)
 
 

@@ -89,12 +89,14 @@ class Vote:
 
 def _posed(image: Tensor, pose: Pose) -> Tensor:
     mirrored, turns = pose
-    return torch.rot90(image.flip(-1) if mirrored else image, turns, (-2, -1)).contiguous()
+    image = image.flip(-1) if mirrored else image
+    # rot90 copies even what it does not turn.
+    return torch.rot90(image, turns, (-2, -1)).contiguous() if turns else image
 
 
 def _restored(image: Tensor, pose: Pose) -> Tensor:
     mirrored, turns = pose
-    back = torch.rot90(image, -turns, (-2, -1))
+    back = torch.rot90(image, -turns, (-2, -1)) if turns else image
     return back.flip(-1) if mirrored else back
 
 
@@ -127,4 +129,4 @@ def _refuse_strangers(members: Sequence[Segmenter]) -> None:
             )
 
 
-Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # the answer is the caller's: no view of the pixels
+Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]

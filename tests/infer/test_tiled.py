@@ -29,11 +29,10 @@ class Image:
     def size(self):
         return self.valid_HW.shape
 
-    def read(self, window, *, wraps=False, out=None):
+    def read(self, window, *, wraps=False):
         row, column, rows, columns = window
         height, width = self.size
-        pixels = np.empty((len(self.pixels_CHW), rows, columns), np.float32) if out is None else out
-        pixels[:] = 0
+        pixels = np.zeros((len(self.pixels_CHW), rows, columns), np.float32)
         valid = np.zeros((rows, columns), bool)
         bottom = min(height, row + rows)
         for place, start, stop in _pieces(column, columns, width, wraps=wraps):
