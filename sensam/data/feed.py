@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,35 +29,52 @@ class Portion:
 Line = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
+@dataclass(frozen=True, slots=True)
+class FastWay:
+    """All that reading a file as it lies needs to know of it, found once."""
+
+    planes: Planes
+    judges: list[Judge]
+    line: Line
+
+
 class Feed:
     """Portions of a data set's samples."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
+        self._ways: dict[Path, tuple[Version, FastWay | None]] = {}
         self._judges_of: dict[tuple[str, Planes], list[Judge]] = {}
         self._line_of: dict[tuple[Scaling | None, ...], Line] = {}
 
     def portion(self, item: Item, window: Window | None) -> Portion:
         """One window; rows and columns count from the sample's part of the scene."""
-        version = version_of(item.images[0])
-        planes = self._planes(item, version)
-        if planes is None:
+        path = item.images[0]
+        version = version_of(path)
+        known, way = self._ways.get(path, (None, None))
+        if known != version:
+            way = self._way(item, version)
+            self._ways[path] = version, way
+        if way is None:
             return self._careful(item, window)
-        stored_CHW = read_planes(item.images[0], planes, self.dataset.within(item, window), version)
-        judged = judge_planes(self._judges(stored_CHW.dtype.name, planes), stored_CHW)
+        stored_CHW = read_planes(path, way.planes, self.dataset.within(item, window), version)
+        judged = judge_planes(way.judges, stored_CHW)
         valid_CHW = None
         if any(plane is not None for plane in judged):
             whole = np.ones(stored_CHW.shape[1:], bool)
             valid_CHW = np.stack([whole if plane is None else plane for plane in judged])
-        return Portion(stored_CHW, valid_CHW, *self._line(planes.scaling))
+        return Portion(stored_CHW, valid_CHW, *way.line)
 
-    def _planes(self, item: Item, version: Version) -> Planes | None:
-        """The fast path, for samples that lie in one file of an exact type."""
+    def _way(self, item: Item, version: Version) -> FastWay | None:
+        """The fast way, for samples that lie in one file of an exact type."""
         source = self.dataset.source(item)
         files, *others = self.dataset.spec.images.values()
         if others or files.unpack or files.variable or files.stretch or self.dataset.encodes:
             return None
-        return plain_planes(item.images[0], source.planes, files.axes, version)
+        planes = plain_planes(item.images[0], source.planes, files.axes, version)
+        if planes is None:
+            return None
+        return FastWay(planes, self._judges(source.info.dtypes[0], planes), self._line(planes.scaling))
 
     def _judges(self, dtype: str, planes: Planes) -> list[Judge]:
         """What tells the valid pixels of each band, made once for each kind of file."""

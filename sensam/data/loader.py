@@ -1,6 +1,6 @@
 """Streams to batches: dealt to processes without loss or repetition, stacked as integers, normalised on the device."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -67,7 +67,9 @@ def collate(samples: Sequence[Sample], ignore: int) -> StoredBatch:
         valid_BCHW = np.zeros(shape, bool)
     label_BHW = None
     if samples[0].label_HW is not None:
-        label_BHW = np.full((len(samples), height, width), ignore, samples[0].label_HW.dtype)
+        label_BHW = np.empty((len(samples), height, width), samples[0].label_HW.dtype)
+        if padded or any(sample.label_HW is None for sample in samples):
+            label_BHW[:] = ignore
     is_whole = stored_BCHW.dtype.kind in "iu"
     for row, sample in enumerate(samples):
         rows, columns = sample.size
@@ -137,15 +139,18 @@ class Loader:
             raise InputError(f"{len(stream)} samples cannot feed {world} processes. Use fewer processes.")
         self.stream, self.device = stream, torch.device(device)
         self._order = _Order(len(stream), batch_size, rank, world)
-        self._batches: DataLoader[Any] = DataLoader(
-            _Guarded(stream),
-            batch_sampler=self._order,
-            collate_fn=_Collate(stream.ignore),
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=self.device.type == "cuda",
-            generator=torch.Generator(),  # its own, so that loading takes nothing from the model's random numbers
-        )
+        is_pinned = self.device.type == "cuda"
+        self._batches: Iterable[StoredBatch | SensamError] = _Here(stream, self._order, is_pinned=is_pinned)
+        if workers:
+            self._batches = DataLoader(
+                _Guarded(stream),
+                batch_sampler=self._order,
+                collate_fn=_Collate(stream.ignore),
+                num_workers=workers,
+                persistent_workers=True,
+                pin_memory=is_pinned,
+                generator=torch.Generator(),  # its own, so that loading takes nothing from the model's random numbers
+            )
 
     def __len__(self) -> int:
         return len(self.places)
@@ -181,6 +186,18 @@ class _Order(Sampler[list[Place]]):
 
     def __len__(self) -> int:
         return len(self.steps) - self.start
+
+
+class _Here:
+    """Batches made in this process: what a DataLoader without workers does, without its ado."""
+
+    def __init__(self, stream: Stream, order: _Order, *, is_pinned: bool) -> None:
+        self.stream, self.order, self.is_pinned = stream, order, is_pinned
+
+    def __iter__(self) -> Iterator[StoredBatch]:
+        for places in self.order:
+            stored = collate([self.stream[place] for place in places], self.stream.ignore)
+            yield stored.pin_memory() if self.is_pinned else stored
 
 
 class _Guarded(Dataset[Sample | SensamError]):
