@@ -1,6 +1,6 @@
 """Measures GoodSAM on generated panoramas: each step from a source-only student to the full method, block by block.
 
-python benchmarks/goodsam.py                     everything, three seeds: over an hour of one core; it may be stopped
+python benchmarks/goodsam.py                     everything, three seeds: about an hour of one core; it may be stopped
 python benchmarks/goodsam.py --quick             a few steps, to see that everything runs: its scores mean nothing
 python benchmarks/goodsam.py --parts cost        what SAM's masks, a step and the student take
 python benchmarks/goodsam_pictures.py            the figures, from the runs that this left behind
@@ -260,7 +260,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", choices=["accuracy", "cost"], default=["accuracy", "cost"])
     parser.add_argument("--students", nargs="+", choices=list(STUDENTS), default=list(STUDENTS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=160, help="of each student; the assistant gets twice as many")
+    parser.add_argument("--steps", type=int, default=120, help="of each student; the assistant gets twice as many")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, default=Path("runs/benchmark-goodsam"), help="runs, taken up again")
     parser.add_argument("--output", type=Path, help="NAME.md and NAME.json")
