@@ -40,13 +40,16 @@ def with_statistics(dataset: Dataset, split: str) -> Dataset:
 def fit_dataset(dataset: Dataset, sensor: Sensor) -> Dataset:
     """The data set as a model of this sensor must see it: its bands in its order, its statistics, nothing else new."""
     means = {band.name: (band.mean, band.std) for band in sensor.bands}
-    whole = Dataset(dataset.spec.model_copy(update={"bands": None}))
+    # What is computed from the files has the bands that it is computed to be, not those of the files.
+    whole = dataset if dataset.encodes else Dataset(dataset.spec.model_copy(update={"bands": None}))
     theirs = [
         band.model_copy(update=dict(zip(("mean", "std"), means.get(band.name, (band.mean, band.std)), strict=True)))
         for band in whole.sensor.bands
     ]
     other = whole.sensor.model_copy(update={"bands": tuple(theirs)})
     bands = check(RadiometryContract(sensor), other).bands
+    if dataset.encodes:
+        return dataset.with_sensor(other.select(bands))
     chosen = Dataset(dataset.spec.model_copy(update={"bands": bands}))
     chosen.pairing = dataset.pairing
     return chosen.with_sensor(other.select(bands))

@@ -108,6 +108,21 @@ class TestPolarization:
         wrapped = (plane(encoded, "aolp").item() - angle + np.pi / 2) % np.pi - np.pi / 2
         assert abs(wrapped) < 1e-4 / degree
 
+    @pytest.mark.parametrize("degrees", [0, 30, 60, 90, 120, 150])
+    def test_every_direction_comes_back_modulo_half_a_turn(self, degrees):
+        encoded = encode_polarization(stokes(behind_polarizers(1.0, 0.75, np.deg2rad(degrees))), "radians")
+        assert plane(encoded, "dolp").item() == pytest.approx(0.75, abs=1e-6)
+        turned = (np.rad2deg(plane(encoded, "aolp").item()) - degrees + 90) % 180 - 90
+        assert turned == pytest.approx(0, abs=1e-4)
+
+    @settings(deadline=None)
+    @given(degrees_of, angles)
+    def test_degree_times_sine_and_cosine(self, degree, angle):
+        encoded = encode_polarization(stokes(behind_polarizers(1.0, degree, angle)), "weighted")
+        assert encoded.bands == ("s0", "dolpsin2aolp", "dolpcos2aolp")
+        assert plane(encoded, "dolpsin2aolp").item() == pytest.approx(degree * np.sin(2 * angle), abs=1e-6)
+        assert plane(encoded, "dolpcos2aolp").item() == pytest.approx(degree * np.cos(2 * angle), abs=1e-6)
+
     @settings(deadline=None)
     @given(degrees_of, angles)
     def test_sine_and_cosine_of_twice_the_angle(self, degree, angle):

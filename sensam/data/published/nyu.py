@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
 from sensam.data.dataset import Dataset
-from sensam.data.encoded import EncodedDataset, leave_out, stretch_to_own_range
+from sensam.data.encoded import EncodedDataset, Scaling, leave_out, scale_by, scaled_band
 from sensam.data.layout import parse_spec
 from sensam.data.published.listing import NO_LABEL, REGIONS, pair_listed, read_rows
 from sensam.errors import InputError, unknown
@@ -25,10 +25,11 @@ NAMES = {"rgb": ("red", "green", "blue"), "hha": ("disparity", "height", "angle"
 OWN_RANGE = (0.4490, 0.2260)
 
 
-def open_nyu_depth(
-    root: str | Path, modality: Modality = "rgb+depth", scaling: Literal["fixed", "own range"] = "fixed"
-) -> Dataset:
-    """One modality or colour before it. With `fixed` metres stay metres; `own range` is the published loader's."""
+def open_nyu_depth(root: str | Path, modality: Modality = "rgb+depth", scaling: Scaling = "fixed") -> Dataset:
+    """One modality or colour before it. With `fixed` metres stay metres; `own range` is the published loader's.
+
+    `own percentiles` stretches from an image's 2nd to its 98th percentile.
+    """
     if modality not in get_args(Modality):
         raise unknown("modality of NYU Depth v2", modality, get_args(Modality))
     root, kinds = Path(root), modality.split("+")
@@ -51,11 +52,11 @@ def open_nyu_depth(
     pairing = pair_listed({split: _listed(root, split, kinds) for split in SPLITS})
     if scaling == "fixed" or "depth" not in kinds:
         return Dataset(spec, pairing)
-    encode = partial(leave_out, 0.0, {"depth"}, partial(stretch_to_own_range, {"depth"}))
+    encode = partial(leave_out, 0.0, {"depth"}, scale_by(scaling, {"depth"}))
     return EncodedDataset(spec, Sensor.from_dict(sensor), encode, pairing)
 
 
-def _bands(kind: str, scaling: str, *, alone: bool) -> list[dict[str, Any]]:
+def _bands(kind: str, scaling: Scaling, *, alone: bool) -> list[dict[str, Any]]:
     if kind != "depth":
         every = {"scale": 1 / 255, "dtype": "uint8"}
         # A JPEG calls its bands red, green and blue; of two files the instrument's name stands before.
@@ -64,9 +65,8 @@ def _bands(kind: str, scaling: str, *, alone: bool) -> list[dict[str, Any]]:
             {"name": name, "aliases": [tone], "mean": mean, "std": std, **every}
             for name, tone, (mean, std) in zip(NAMES[kind], tones, COLOUR, strict=True)
         ]
-    if scaling == "fixed":
-        return [{"name": "depth", "unit": "m", "nodata": 0}]
-    return [{"name": "depth", "mean": OWN_RANGE[0], "std": OWN_RANGE[1]}]
+    own = scaled_band(scaling, OWN_RANGE)
+    return [{"name": "depth", **(own or {"unit": "m", "nodata": 0})}]
 
 
 def _listed(root: Path, split: str, kinds: list[str]) -> list[tuple[str, list[Path], Path]]:

@@ -4,12 +4,11 @@
 255); beside them lies `temperature.npy`. Scenes called `noglass` have nothing to click and are left out.
 """
 
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from sensam.data.dataset import Dataset
-from sensam.data.encoded import EncodedDataset, stretch_to_own_range
+from sensam.data.encoded import EncodedDataset, Scaling, scale_by, scaled_band
 from sensam.data.layout import parse_spec
 from sensam.data.published.listing import pair_listed, read_rows
 from sensam.sensors import Sensor
@@ -24,18 +23,17 @@ OWN_RANGE = (0.3563, 0.2166)
 def open_rgbt_glass(
     root: str | Path,
     modality: Literal["thermal", "rgb+thermal"] = "rgb+thermal",
-    scaling: Literal["fixed", "own range"] = "fixed",
+    scaling: Scaling = "fixed",
 ) -> Dataset:
     """Heat alone or behind red, green and blue. `own range` stretches every image as the published loader does.
 
-    With `fixed` temperatures stay as measured: the same number means the same everywhere, and their statistics are
-    measured on the training split before learning.
+    `own percentiles` stretches it from its 2nd to its 98th percentile, whatever single pixels say. With `fixed`
+    temperatures stay as measured: the same number means the same everywhere, and their statistics are measured on the
+    training split before learning.
     """
     root = Path(root)
     with_colour = modality == "rgb+thermal"
-    thermal: dict[str, Any] = {"name": "thermal", "title": "temperature"}
-    if scaling == "own range":
-        thermal |= {"mean": OWN_RANGE[0], "std": OWN_RANGE[1]}
+    thermal = {"name": "thermal", "title": "temperature", **scaled_band(scaling, OWN_RANGE)}
     colours = [
         {"name": name, "scale": 1 / 255, "dtype": "uint8", "mean": mean, "std": std}
         for name, (mean, std) in COLOUR.items()
@@ -60,7 +58,7 @@ def open_rgbt_glass(
     pairing = pair_listed({split: _listed(root, split, with_colour=with_colour) for split in SPLITS})
     if scaling == "fixed":
         return Dataset(spec, pairing)
-    return EncodedDataset(spec, Sensor.from_dict(sensor), partial(stretch_to_own_range, {"thermal"}), pairing)
+    return EncodedDataset(spec, Sensor.from_dict(sensor), scale_by(scaling, {"thermal"}), pairing)
 
 
 def _listed(root: Path, split: str, *, with_colour: bool) -> list[tuple[str, list[Path], Path]]:

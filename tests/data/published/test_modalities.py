@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from sensam.data.clicks import RegionRule, find_regions
 from sensam.data.dataset import Dataset
@@ -16,6 +17,8 @@ from sensam.data.published.rgbt import open_rgbt_glass
 from sensam.data.published.zju import open_zju_rgbp
 from sensam.data.stream import EvaluationStream, TrainingStream
 from sensam.errors import InputError, SettingsError
+from sensam.run.assembly import fit_dataset
+from sensam.sensors import Sensor
 from sensam.types import Batch
 
 Save = Callable[..., Path]
@@ -100,11 +103,30 @@ def test_heat_stays_kelvin_or_is_stretched_as_published(rgbt: Path) -> None:
     assert np.allclose(only(own, "train").image_BCHW[0, 0], (scaled - 0.3563) / 0.2166, atol=1e-4)
     whole, part = own.read(own.items("train")[0]), own.read(own.items("train")[0], (2, 1, 3, 4))
     assert np.array_equal(part.pixels_CHW, whole.pixels_CHW[:, 2:5, 1:5])  # the range is the image's, not the window's
+    cut = open_rgbt_glass(rgbt, "thermal", "own percentiles")
+    low, high = np.percentile(heat, (2, 98))
+    expected = np.clip((heat - low) / (high - low), 0, 1)
+    assert np.allclose(cut.read(cut.items("train")[0]).pixels_CHW[0], expected, atol=1e-4)
+    with pytest.raises(SettingsError, match="Did you mean 'own range'"):
+        open_rgbt_glass(rgbt, "thermal", "own rang")  # type: ignore[arg-type]
     constant = only(open_rgbt_glass(rgbt, "rgb+thermal", "own range"), "test")
     assert constant.image_BCHW.isfinite().all()
     assert np.allclose(constant.image_BCHW[0, 3], -0.3563 / 0.2166, atol=1e-5)
     assert constant.label_BHW is not None
     assert constant.label_BHW.unique().tolist() == [0, 1]
+
+
+def test_a_model_takes_the_scaling_that_it_learnt_and_no_other(rgbt: Path) -> None:
+    own = open_rgbt_glass(rgbt, "thermal", "own range")
+    learnt = Sensor.from_dict(own.sensor.to_dict())  # as it travels in a model's config.json
+    assert learnt.bands[0].unit == "own range"
+    again = fit_dataset(open_rgbt_glass(rgbt, "thermal", "own range"), learnt)
+    assert torch.equal(only(again, "train").image_BCHW, only(own, "train").image_BCHW)
+    for other in ("fixed", "own percentiles"):
+        with pytest.raises(SettingsError, match="unit of thermal"):
+            fit_dataset(open_rgbt_glass(rgbt, "thermal", other), learnt)  # type: ignore[arg-type]
+    raw = learnt.decode(open_rgbt_glass(rgbt, "thermal").read(own.items("train")[0]))
+    assert not raw.valid_CHW.any()  # kelvins are no shares of a range
 
 
 @pytest.fixture
@@ -141,6 +163,8 @@ def test_distances_in_metres_with_holes_or_in_the_images_own_range(nyu: Path) ->
     both = only(open_nyu_depth(nyu, "rgb+hha"), "train").image_BCHW
     assert both.shape == (1, 6, 8, 8)
     assert np.allclose(both[:, 3:], only(open_nyu_depth(nyu, "hha"), "train").image_BCHW, atol=1e-4)
+    cut = open_nyu_depth(nyu, "depth", "own percentiles")
+    assert np.array_equal(cut.read(cut.items("train")[0]).valid_CHW[0], held)
     with pytest.raises(SettingsError, match="modality of NYU Depth v2"):
         open_nyu_depth(nyu, "dept")  # type: ignore[arg-type]
 
@@ -196,6 +220,17 @@ def test_four_polarizers_as_stokes_and_as_published(zju: Path) -> None:
     assert np.allclose(folded[6] * 0.1334 + 0.1517, np.minimum(1, np.hypot(i0 - i90, i45 - i135) / total)[0], atol=1e-4)
     with pytest.raises(SettingsError, match="Did you mean 'weighted'"):
         open_zju_rgbp(zju, "weigthed")  # type: ignore[arg-type]
+
+
+def test_an_encoding_stays_when_a_model_asks_for_its_bands(zju: Path) -> None:
+    learnt = open_zju_rgbp(zju, "stokes").sensor.with_statistics([1.0] * 9, [2.0] * 9)
+    fitted = fit_dataset(open_zju_rgbp(zju, "stokes"), learnt.select([*learnt.band_names[::-1]]))
+    read = fitted.read(fitted.items("train")[0])
+    assert read.bands == learnt.band_names[::-1]
+    i0, _, i90, _ = frames()
+    assert np.allclose(read.pixels_CHW[read.bands.index("s1.green")], (i0 - i90)[1])
+    with pytest.raises(SettingsError, match="lacks"):
+        fit_dataset(open_zju_rgbp(zju, "folded"), learnt)
 
 
 def test_degree_times_the_doubled_angle_is_normalised_stokes(zju: Path) -> None:
