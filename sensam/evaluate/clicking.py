@@ -1,7 +1,7 @@
 """What clicks find in a split: scores by area and by image, and how quality grows with corrective clicks."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -94,15 +94,20 @@ def score_clicks(
     curve: int = 0,
     device: torch.device | str = "cpu",
 ) -> dict[str, float]:
-    """Every score of a trained model's clicks on a split by its name, and with `curve` the mean IoU click by click."""
+    """Every score of a trained model's clicks on a split by its name, and with `curve` the mean IoU click by click.
+
+    A model that was trained on stretched images sees stretched images; masks are compared at the labels' own size.
+    """
     model = load(model, device=device) if isinstance(model, str | Path) else model.to(device)
     dataset = fit_dataset(open_dataset(data) if isinstance(data, str | Path) else data, model.sensor)
     sam = model.method.promptable()
     if sam is None:
         raise SettingsError(f"A model of {model.segmenter.name} answers no clicks. Score its class maps instead.")
     rule = model.method.rule if isinstance(model.method, AsksRegions) else RegionRule(ignore=dataset.ignore)
-    stream = EvaluationStream(dataset, split, size=model.segmenter.size)
-    report = evaluate_clicks(sam, stream, rule)
+    fit = model.config.get("fit", "crop")
+    stream = EvaluationStream(dataset, split, size=model.segmenter.size, fit=fit)
+    originals = EvaluationStream(dataset, split) if fit == "stretch" else None
+    report = evaluate_clicks(sam, stream, rule, originals=originals)
     scores = {
         "click_iou": report.iou,
         "click_iou_by_image": report.iou_by_image,
@@ -110,16 +115,21 @@ def score_clicks(
     }
     scores |= {f"click_iou, {name} of the image": mean for name, (mean, count) in report.by_area.items() if count}
     scores |= {"regions": float(len(report.shares_N)), "images_without_regions": float(report.skipped)}
-    for point in click_curve(sam, stream, rule, clicks=curve) if curve else ():
+    for point in click_curve(sam, stream, rule, clicks=curve, originals=originals) if curve else ():
         scores[f"iou after {point.clicks} clicks"] = point.iou
         scores |= {f"above {goal} after {point.clicks}": part for goal, part in zip(GOALS, point.reached, strict=True)}
     return scores
 
 
-def evaluate_clicks(sam: Sam, stream: Stream, rule: RegionRule, *, fit: Fit = AS_IT_IS) -> ClickReport:
-    """Score every image of a stream. `fit` brings images to the encoder's size, and masks back to their own."""
+def evaluate_clicks(
+    sam: Sam, stream: Stream, rule: RegionRule, *, fit: Fit = AS_IT_IS, originals: Stream | None = None
+) -> ClickReport:
+    """Score every image of a stream. `fit` brings images to the encoder's size, and masks back to their own.
+
+    `originals` are the labels as they are on disk, where the stream's own are stretched with their images.
+    """
     images, shares = [], [np.zeros(0)]
-    for embedded, label_HW in _encoded(sam, stream, fit):
+    for embedded, label_HW in _encoded(sam, stream, fit, originals):
         scores = score_regions(sam, embedded, label_HW, rule)
         images.append(scores)
         shares.append(scores.areas_N / label_HW.size)
@@ -127,12 +137,18 @@ def evaluate_clicks(sam: Sam, stream: Stream, rule: RegionRule, *, fit: Fit = AS
 
 
 def click_curve(
-    sam: Sam, stream: Stream, rule: RegionRule, *, clicks: int = 8, fit: Fit = AS_IT_IS
+    sam: Sam,
+    stream: Stream,
+    rule: RegionRule,
+    *,
+    clicks: int = 8,
+    fit: Fit = AS_IT_IS,
+    originals: Stream | None = None,
 ) -> tuple[CurvePoint, ...]:
     """Quality after 1, 2, ... clicks of somebody who always mends the largest error, in its middle."""
     parts = [
         quality
-        for embedded, label_HW in _encoded(sam, stream, fit)
+        for embedded, label_HW in _encoded(sam, stream, fit, originals)
         if (quality := _correct(sam, embedded, label_HW, rule, clicks)).size
     ]
     if not parts:
@@ -145,14 +161,20 @@ def click_curve(
     )
 
 
-def _encoded(sam: Sam, stream: Stream, fit: Fit) -> Iterator[Encoded]:
+def _encoded(sam: Sam, stream: Stream, fit: Fit, originals: Stream | None) -> Iterator[Encoded]:
     """Images of a stream, one at a time, with their labels."""
     sam.eval()
     device = sam.shared_image_embedding.positional_embedding.device
+    unstretched = None if originals is None else iter(Loader(originals, batch_size=1))
     for batch in Loader(stream, batch_size=1, device=device):
-        if batch.label_BHW is None:
+        label_BHW = batch.label_BHW if unstretched is None else next(unstretched).label_BHW
+        if label_BHW is None:
             raise InputError("Clicks are scored against labels, and this split has none.")
-        yield embed(sam, batch.image_BCHW[0], fit), batch.label_BHW[0].cpu().numpy()
+        label_HW, embedded = label_BHW[0].cpu().numpy(), embed(sam, batch.image_BCHW[0], fit)
+        if unstretched is not None:
+            rows, columns = label_HW.shape
+            embedded = replace(embedded, frame=replace(embedded.frame, native=(rows, columns)))
+        yield embedded, label_HW
 
 
 @torch.no_grad()

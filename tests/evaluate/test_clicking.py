@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sensam.data.clicks import RegionRule
+from sensam.data.clicks import RegionRule, find_regions, scoring_clicks
 from sensam.data.dataset import open_dataset
 from sensam.data.sample import Sample
 from sensam.data.synthetic import family, write
@@ -114,6 +114,46 @@ def test_a_perfect_answer_stays_perfect(sam: Sam, monkeypatch: pytest.MonkeyPatc
 def test_a_split_without_regions_has_no_curve(sam: Sam) -> None:
     with pytest.raises(InputError, match="No image of this split has a region"):
         click_curve(sam, Few(np.zeros((64, 64), np.int64)), RULE)
+
+
+def test_stretched_images_are_scored_at_the_size_of_their_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stretched image and its stretched label say nothing of a label's own pixels: these come beside them."""
+    label = np.zeros((96, 32), np.int64)
+    label[40:72, 4:24] = 1
+    rows, columns = (np.arange(64) * 1.5).astype(int), (np.arange(64) / 2).astype(int)
+    seen = label[np.ix_(rows, columns)]
+    asked: list[list[float]] = []
+
+    def knows(self: Sam, embedding_BEhw: Tensor, prompts: Prompts, *, multimask: bool = True) -> tuple[Tensor, Tensor]:  # noqa: ARG001
+        assert prompts.points_NP2 is not None
+        asked.append(prompts.points_NP2[0, 0].tolist())
+        return torch.from_numpy(seen[None, None, 2::4, 2::4]).float() * 2 - 1, torch.ones(1, 1)
+
+    monkeypatch.setattr(Sam, "decode", knows)
+    sam = Sam(TINY).eval()
+    report = evaluate_clicks(sam, Few(seen), RULE, originals=Few(label))
+    (scores,) = report.images
+    assert scores.areas_N.tolist() == [32 * 20]
+    assert scores.decoder_iou_N[0] == pytest.approx(1)
+    assert scores.iou_N[0] > 0.8  # to the pixels between two of the decoder's
+    (click,) = scoring_clicks(find_regions(label, RULE))
+    assert asked == [[click.x * 2, pytest.approx(click.y / 1.5)]]
+    (point,) = click_curve(sam, Few(seen), RULE, clicks=1, originals=Few(label))
+    assert point.iou == report.iou
+
+
+def test_a_model_that_learnt_from_stretched_images_is_shown_such(sam: Sam, tmp_path: Path) -> None:
+    write(family("modality:thermal"), tmp_path, seed=0, counts={"train": 1, "test": 1}, size=(96, 48))
+    dataset = open_dataset(tmp_path / "dataset.yaml")
+    task = Task(dataset.sensor, dataset.classes, sam, size=64)
+    method = build_method("simmat", task, {"amount": 2, "protocol": "paper"}).eval()
+    config = describe_model(method, "simmat", colours=dataset.colours, stages=())
+    shapes: list[torch.Size] = []
+    handle = method.sam.vision_encoder.register_forward_pre_hook(lambda _, given: shapes.append(given[0].shape))
+    for fit in ("stretch", "crop"):
+        score_clicks(as_model(method, {**config, "fit": fit}), dataset)
+    handle.remove()
+    assert [tuple(shape[2:]) for shape in shapes] == [(64, 64), (64, 48), (32, 48)]
 
 
 def test_every_score_of_a_model_by_its_name(sam: Sam, tmp_path: Path) -> None:
