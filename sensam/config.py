@@ -31,6 +31,7 @@ class TrainSettings(_Frozen):
     rate: float = Field(default=1e-4, gt=0)
     least_rate: float = Field(default=1e-6, ge=0)  # on the last step, for parameters that learn at the full rate
     warm_up: float = Field(default=0.05, ge=0, lt=1)  # share of the steps over which the rate rises
+    halve_every: int | None = Field(default=None, ge=1)  # epochs after which the rate halves; without: a cosine
     weight_decay: float = Field(default=0.05, ge=0)
     decay_all: bool = False  # also norms, biases and tables of positions
     optimiser: Literal["adamw", "muon"] = "adamw"  # muon: for matrices of hidden layers; AdamW for all others

@@ -143,9 +143,9 @@ class SimMat(Method):
         rate = 3e-5 if self.config.strategy == "full" else 3e-4
         if self.config.protocol == "strict":
             return {"rate": rate}
-        # Unlike the paper: the rate falls smoothly, where theirs is halved every ten epochs.
-        optimiser = {"rate": rate, "weight_decay": 0.0, "epochs": 51, "batch": 4, "clip": 0.0, "warm_up": 0.0}
-        return optimiser | {"size": self.task.sam.anatomy.image_size, "fit": "stretch", "augment": {}}
+        length = {"epochs": 51, "batch": 4, "halve_every": 10, "least_rate": 0.0, "warm_up": 0.0}
+        optimiser = {"rate": rate, "weight_decay": 0.0, "clip": 0.0}
+        return optimiser | length | {"size": self.task.sam.anatomy.image_size, "fit": "stretch", "augment": {}}
 
     def _class_loss(self, batch: Batch, _: Moment) -> Losses:
         if batch.label_BHW is None:

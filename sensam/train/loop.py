@@ -92,7 +92,8 @@ class StageRun:
         self.module, *self.optimisers = fabric.setup(_Through(method), *optimisers)
         self.epoch_steps = math.ceil(len(lesson.loader) / settings.accumulate)
         self.total = settings.steps or (settings.epochs or 1) * self.epoch_steps
-        self.schedule = Schedule(self.total, settings.rate, settings.least_rate, settings.warm_up)
+        halved_every = settings.halve_every and settings.halve_every * self.epoch_steps
+        self.schedule = Schedule(self.total, settings.rate, settings.least_rate, settings.warm_up, halved_every)
         self.validates_at = _evenly(self.total, settings.validations) if lesson.validation else frozenset()
         self._started = time.monotonic() - progress.seconds
         self._sums: dict[str, Tensor] = {

@@ -1,4 +1,4 @@
-"""The learning rate of every step: a linear warm-up, then a cosine that ends on the last step at the least rate."""
+"""The learning rate of every step: a linear warm-up, then a cosine that ends at the least rate, or halves."""
 
 import math
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ class Schedule:
     rate: float
     least: float
     warm_up: float  # share of the steps
+    halved_every: int | None = None  # steps; instead of the cosine
 
     @property
     def rising(self) -> int:
@@ -22,6 +23,8 @@ class Schedule:
         """The rate of a step, counted from 0."""
         if step < self.rising:
             return self.rate * (step + 1) / (self.rising + 1)
+        if self.halved_every is not None:
+            return max(self.least, self.rate * 0.5 ** (step // self.halved_every))
         falling = self.steps - 1 - self.rising
         done = (step - self.rising) / falling if falling else 1.0
         return self.least + (self.rate - self.least) * (1 + math.cos(math.pi * done)) / 2

@@ -112,6 +112,11 @@ def test_the_best_weights_are_kept_and_training_stops_when_nothing_gets_better(t
         assert torch.equal(value, kept[2][name])
 
 
+def test_the_rate_halves_after_epochs_and_not_after_steps(tmp_path: Path) -> None:
+    run = stage_run(tmp_path, Norms(), epochs=4, halve_every=2, warm_up=0.0)
+    assert [run.schedule.at(step * run.epoch_steps) / run.schedule.rate for step in range(4)] == [1, 1, 0.5, 0.5]
+
+
 def test_the_last_weights_are_kept_where_that_is_asked(tmp_path: Path) -> None:
     run = stage_run(tmp_path, Norms(), judge=scripted(0.9, 0.1), epochs=None, steps=2, validations=2, keep="last")
     last: dict[str, Tensor] = {}

@@ -23,6 +23,12 @@ def test_it_rises_then_falls_and_hits_the_least_rate(steps: int, rates: tuple[fl
     assert all(later <= earlier * (1 + 1e-12) for earlier, later in pairwise(falling))
 
 
+def test_halving_instead_of_a_cosine() -> None:
+    schedule = Schedule(51 * 4, 8e-4, 0.0, 0.0, halved_every=10 * 4)
+    assert [schedule.at(4 * epoch) for epoch in (0, 9, 10, 19, 20, 50)] == [8e-4, 8e-4, 4e-4, 4e-4, 2e-4, 8e-4 / 32]
+    assert Schedule(100, 1.0, 0.3, 0.0, halved_every=10).at(99) == 0.3
+
+
 def test_the_full_rate_is_reached_right_after_the_warm_up() -> None:
     schedule = Schedule(100, 1.0, 0.0, 0.1)
     assert schedule.at(10) == 1.0
