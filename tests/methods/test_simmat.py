@@ -1,23 +1,33 @@
 """SimMAT: every projector with every strategy learns, what must rest rests, and clicks mean what they should."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from sensam.errors import SettingsError
+from sensam.data.loader import Loader
+from sensam.data.sample import Sample
+from sensam.errors import InputError, SettingsError
+from sensam.infer.promptable import Predictor
 from sensam.methods.base import Moment, Task
 from sensam.methods.simmat import SimMat, SimMatConfig
 from sensam.methods.tuning import AMOUNTS, STRATEGIES, Strategy
 from sensam.nn.projectors import PROJECTORS
 from sensam.nn.surgery import choose, freeze_all_but, holdings
 from sensam.nn.wrapping import unwrap
+from sensam.run import load, save_model
+from sensam.run.model import describe_model, trained_by
 from sensam.sam.anatomy import Anatomy, anatomy
 from sensam.sam.framing import PHOTO_MEAN, PHOTO_STD
 from sensam.sam.model import Sam
+from sensam.sam.weights import load_sam, save_sam
 from sensam.sensors import Sensor, load_sensor
 from sensam.train.clicking import ClickJudge
 from sensam.types import Batch, Prompts
@@ -26,7 +36,8 @@ from tests.sam.conftest import fill
 SMALL = Anatomy(
     "small", 16, 2, 2, (1,), window=3, patch=8, image_size=32, embedding=16, decoder_heads=2, decoder_mlp=16
 )
-PEFT = tuple(AMOUNTS)
+with torch.device("meta"):
+    VIT_B = Sam(anatomy("b"))
 
 
 def make_sam(bands: int = 3) -> Sam:
@@ -156,9 +167,12 @@ def test_any_number_of_bands_and_any_size(bands: int) -> None:
 def test_the_sam_of_the_task_is_never_changed_and_comes_back_bit_for_bit() -> None:
     sam = make_sam()
     before = {name: value.clone() for name, value in sam.state_dict().items()}
+    image = torch.randn(1, 3, 32, 48)
+    answer = sam.encode(image)
     method = make(sam=sam)
     learn(method, batch_of(4), steps=2)
     back = unwrap(method.sam)
+    assert torch.equal(back.encode(image), answer)
     for state in (sam.state_dict(), back.state_dict()):
         assert list(state) == list(before)
         assert all(torch.equal(value, before[name]) for name, value in state.items())
@@ -271,9 +285,21 @@ def test_paper_and_strict_protocols() -> None:
 
 def test_merged_answers_the_same() -> None:
     method = make()
+    untuned = make(strategy="probe").sam.eval()
     learn(method, batch_of(4), steps=3)
-    image = torch.randn(1, 4, 32, 32)
-    assert torch.allclose(method.merged().encode(image), method.sam.encode(image), atol=1e-5)
+    image, prompts = torch.randn(1, 4, 32, 32), Prompts(torch.tensor([[[9.0, 20.0]]]), torch.ones(1, 1).long())
+    merged = method.merged().eval()
+
+    def answer(sam: Sam) -> tuple[Tensor, int]:
+        with torch.no_grad(), FlopCounterMode(display=False) as counted:
+            sam.requires_grad_(False)  # or the counter looks for gradients
+            logits, _ = sam.decode(sam.encode(image), prompts, multimask=False)
+        return logits, counted.get_total_flops()
+
+    (tuned, cost), (folded, least) = answer(method.sam), answer(merged)
+    assert torch.allclose(folded, tuned, atol=1e-5)
+    assert not torch.allclose(answer(untuned)[0], tuned, atol=1e-3)
+    assert cost > least == answer(untuned)[1]
     with pytest.raises(SettingsError, match="answers clicks, not class maps"):
         method(image)
 
@@ -300,3 +326,163 @@ def test_a_checkpoint_of_vit_b_with_lora_stays_below_20_megabytes() -> None:
     held = holdings(method, set(learns))
     assert set(held) == set(learns)  # nothing but the transfer layer and LoRA
     assert sum(tensor.numel() * 4 for tensor in held.values()) < 20e6
+
+
+TUNED = {
+    "full": 89_670_912 + 4_058_340,
+    "probe": 3_736_320,
+    "adapter": 3_698_016 + 205_712,
+    "lora": 3_686_400 + 588_800,
+    "prompt": 3_686_400 + 716_800,
+    "prefix": 3_686_400 + 716_800,
+}
+PATCHES = 590_592  # of ViT-B's own embedding, which some projectors leave unused
+SIZES: dict[str, Callable[[int], int] | int] = {
+    "mat_conv": lambda bands: 576 * bands + 1795,
+    "mat_gated": 790_727,  # with four bands
+    "new_patch_embed": lambda bands: 196_608 * bands + 768,
+    "linear_tuned_pe": lambda bands: 3 * bands + 3 + PATCHES,
+    "mlp_tuned_pe": lambda bands: (9 * bands + 1) * 4 * bands + 12 * bands + 3 + PATCHES,
+    "linear_frozen_pe": lambda bands: 3 * bands + 3,
+    "linear_random_pe": lambda bands: 3 * bands + 3,
+    "preconv(3,1,64)": lambda bands: 27 * bands + 3,
+    "preattn(16,1,64)": lambda bands: 256 * 64 * bands + 64 + 12 * 64**2 + 13 * 64 + (64 + 1) * 768,
+    "zeroshot": 0,
+}
+EVERY_COUNT = [(name, 4) for name in SIZES] + [("mat_conv", bands) for bands in (1, 2, 3, 9, 13)]
+
+
+@pytest.mark.parametrize(("projector", "bands"), EVERY_COUNT)
+def test_trained_parameters_of_every_part_with_every_strategy(projector: str, bands: int) -> None:
+    unused = projector in ("new_patch_embed", "linear_tuned_pe", "mlp_tuned_pe", "linear_random_pe")
+    size = SIZES[projector]
+    own = size if isinstance(size, int) else size(bands)
+    for strategy in STRATEGIES if bands in (4, 13) else ("full", "lora"):
+        with torch.device("meta"):
+            task = Task(sensor_of(bands), ("a", "b"), VIT_B, size=1024)
+            method = SimMat(task, SimMatConfig(projector=projector, strategy=strategy))
+        moving = freeze_all_but(method, method.stages[0].learns)
+        trained = sum(parameter.numel() for name, parameter in method.named_parameters() if name in moving)
+        left_out = PATCHES if unused and strategy in ("full", "probe") else 0
+        assert trained == own + TUNED[strategy] - left_out, strategy
+
+
+def test_what_is_wrong_about_the_authors_parts_comes_with_their_protocol_alone() -> None:
+    def size(protocol: str) -> torch.Size:
+        method = make(protocol=protocol, projector="mlp_tuned_pe")
+        return method.sam.vision_encoder.patch_embed.part.colours(torch.randn(1, 4, 16, 16)).shape  # type: ignore[no-any-return]
+
+    def layers(protocol: str) -> int:
+        return len(make(protocol=protocol, projector="preconv(3,2,8)").sam.vision_encoder.patch_embed.part.convolutions)
+
+    def widest(protocol: str) -> float:
+        tokens = make(protocol=protocol, strategy="prompt", amount=50).sam.vision_encoder.layers[0].attn.part.tokens
+        return tokens.detach().abs().max().item()  # type: ignore[no-any-return]
+
+    def mixes(protocol: str) -> bool:
+        part = make(protocol=protocol, projector="preattn(8,1,8)").sam.vision_encoder.patch_embed.part
+        part.blocks = nn.Identity()  # without attention a patch speaks of itself, and lands in its own place
+        image = torch.randn(1, 4, 32, 32)
+        changed = image.clone()
+        changed[..., :8, :8] += 1
+        return bool((part.colours(changed) - part.colours(image))[..., 8:].any())
+
+    assert [size(protocol)[-1] for protocol in ("strict", "paper")] == [16, 18]
+    assert [layers(protocol) for protocol in ("strict", "paper")] == [3, 2]
+    assert widest("paper") > 1.5 * widest("strict")
+    assert [mixes(protocol) for protocol in ("strict", "paper")] == [False, True]
+
+
+PARTS: list[dict[str, Any]] = [
+    {"projector": projector, "strategy": STRATEGIES[place % len(STRATEGIES)]}
+    for place, projector in enumerate(projector for projector in PROJECTORS if projector != "preattn")
+]
+PARTS += [
+    {"projector": "preattn(8,1,8)", "strategy": "prompt", "protocol": "paper"},
+    {"start": "random", "strategy": "lora"},  # what never learnt and came from no file is drawn again
+    {"head": "classwise", "strategy": "adapter", "projector": "mat_gated"},
+]
+
+
+@pytest.mark.parametrize("settings", PARTS, ids=lambda settings: "-".join(settings.values()))
+def test_what_is_saved_comes_back_whatever_its_parts(tmp_path: Path, settings: dict[str, Any]) -> None:
+    save_sam(make_sam(), tmp_path / "sam")
+    method, batch = make(sam=load_sam(tmp_path / "sam"), seed=3, **settings), batch_of(4)
+    learn(method, batch)
+    names = tuple(stage.name for stage in method.stages)
+    trained = trained_by(method, names)
+    save_model(
+        tmp_path / "model",
+        method,
+        trained,
+        describe_model(method, "simmat", colours=((0, 0, 0),) * 3, stages=names),
+        {},
+    )
+    torch.manual_seed(99)  # nothing that is frozen may depend on luck
+    again = load(tmp_path / "model")
+    assert again.method.state_dict().keys() == method.state_dict().keys()
+    assert all(torch.equal(value, method.state_dict()[name]) for name, value in again.method.state_dict().items())
+    config = again.config
+    assert settings.items() <= config["settings"].items()
+    assert [band["name"] for band in config["sensor"]["bands"]] == ["b0", "b1", "b2", "b3"]
+    assert len(config["base"]["identity"]) == 64
+    base = {name.replace(".host.", ".") for name in make_sam().state_dict()}
+    held = set(load_file(tmp_path / "model/model.safetensors"))
+    if settings.get("strategy", "lora") in AMOUNTS and "head" not in settings:
+        assert not {name.removeprefix("sam.") for name in held} & base, "a part of SAM that never learnt was saved"
+
+
+def test_an_adapted_sam_answers_a_predictor_on_its_own_sensor() -> None:
+    sensor = Sensor.from_dict(
+        {"name": "s", "bands": [{"name": f"b{band}", "mean": 9.0, "std": 3.0 + band} for band in range(4)]}
+    )
+    method = SimMat(Task(sensor, ("a", "b"), make_sam(), size=32), SimMatConfig(amount=4))
+    learn(method, batch_of(4))
+    sam = method.promptable()
+    assert sam is not None
+    predictor = Predictor(sam, sensor, resize=False, square=False)
+    stored = torch.randint(0, 30, (24, 40, 4)).float()
+    predictor.set_image(stored.numpy())
+    found = predictor.predict(points=(30, 9), multimask=False)
+    mean, std = (torch.from_numpy(part) for part in sensor.statistics)
+    image = ((stored - mean) / std).permute(2, 0, 1)[None]
+    prompts = Prompts(torch.tensor([[[30.0, 9.0]]]), torch.ones(1, 1, dtype=torch.int64))
+    logits, _ = sam.decode(sam.encode(image), prompts, multimask=False)
+    assert found.masks_NMHW.shape == (1, 1, 24, 40)
+    torch.testing.assert_close(found.low_res_logits_NMhw, logits, rtol=1e-4, atol=1e-4)
+    with pytest.raises(InputError, match="4 bands"):
+        Predictor(method.task.sam, sensor)  # which knows three, and still does
+
+
+class Labels:
+    """A stream of label maps alone, each saying by its place which region it holds."""
+
+    epoch, ignore = 0, 255
+
+    def __len__(self) -> int:
+        return 11
+
+    def __getitem__(self, place: int | tuple[int, int]) -> Sample:
+        index = place[1] if isinstance(place, tuple) else place
+        label = np.zeros((32, 32), np.int64)
+        label[index : index + 9, 5:25], label[22:30, 2:12] = 1, 2
+        pixels, ones, infinite = np.zeros((4, 32, 32), np.float32), np.ones(4, np.float32), np.full(4, np.inf)
+        return Sample(str(index), pixels, None, label, ones, ones * 0, -infinite, infinite)
+
+
+def test_two_processes_ask_the_clicks_that_one_asks() -> None:
+    method = make(clicks=2)
+
+    def asked(batch: int, rank: int, world: int) -> dict[int, list[list[float]]]:
+        loader = Loader(Labels(), batch_size=batch, rank=rank, world=world)
+        found: dict[int, list[list[float]]] = {}
+        for places, each in zip(loader.places, loader.epoch(4), strict=True):
+            points = method._ask(each, Moment(7, 4, 0, places)).prompts.points_NP2
+            assert points is not None
+            found |= dict(zip(places, points[:, 0].view(len(places), -1).tolist(), strict=True))
+        return found
+
+    alone, both = asked(4, 0, 1), [asked(2, rank, 2) for rank in range(2)]
+    assert len(alone) == 11
+    assert not both[0].keys() & both[1].keys()
+    assert both[0] | both[1] == alone == asked(3, 0, 1)
