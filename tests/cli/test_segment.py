@@ -1,6 +1,8 @@
 """`sensam segment` and `sensam parts` from the command line, with a SAM and with a trained model."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,15 @@ from pyogrio.raw import read
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 
+from sensam.data.dataset import open_dataset
+from sensam.data.synthetic import family, write
+from sensam.evaluate.parts import count_parts
 from sensam.methods.base import Task
+from sensam.methods.tuning import STRATEGIES
+from sensam.nn.projectors import PROJECTORS
 from sensam.run.assembly import build_method
 from sensam.run.model import describe_model, save_model, trained_by
+from sensam.sam.anatomy import anatomy
 from sensam.sam.model import Sam
 from sensam.sam.weights import load_sam, save_sam
 from sensam.sensors import Sensor
@@ -114,6 +122,44 @@ def test_the_grid_of_parts(run: Run, capsys: pytest.CaptureFixture[str]) -> None
     words = ("parts", "--size", "nano", "--bands", 2, "--projector", "mat_conv", "--strategy")
     assert run(*words, "lora", "--amount", 4) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("mat_conv"))
-    assert line.split()[1] == "lora"
+    (part,) = count_parts(anatomy("nano"), 2, ["mat_conv"], ["lora"], 4)
+    share = f"{100 * part.trained / part.total:.2f}"
+    numbers = (f"{part.trained:,}", share, "%", f"{part.encoder_gflop:,.1f}", f"{part.decoder_gflop:,.2f}")
+    assert line.split() == ["mat_conv", "lora", "every", "band", *numbers]
     assert run(*words, "loar") == 2
     assert "Did you mean 'lora'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_every_projector_has_a_line_for_every_strategy(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_block = replace(TINY, depth=1, global_blocks=(0,))
+    monkeypatch.setattr("sensam.sam.anatomy.anatomy", lambda _: one_block)  # counted in a fraction of the time
+    assert run("parts", "--size", "nano", "--bands", 5, "--amount", 4) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:] if line.strip()]
+    assert {(row[0], row[1]) for row in rows} == {(name, strategy) for name in PROJECTORS for strategy in STRATEGIES}
+    assert len(rows) == len(PROJECTORS) * len(STRATEGIES) >= 54
+    assert all("the first bands only" in " ".join(row) for row in rows if row[0] == "zeroshot")
+
+
+def test_clicks_and_their_curve_from_the_command_line(
+    run: Run, sam: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(family("modality:thermal"), tmp_path / "heat", seed=0, counts={"train": 1, "test": 2}, size=(64, 64))
+    dataset = open_dataset(tmp_path / "heat")
+    method = build_method("simmat", Task(dataset.sensor, dataset.classes, load_sam(sam), 64), {"amount": 2})
+    config = describe_model(method, "simmat", colours=dataset.colours, stages=("clicks",))
+    save_model(tmp_path / "model", method, trained_by(method, ("clicks",)), config, {})
+    words = ("evaluate", tmp_path / "model", tmp_path / "heat", "--clicks")
+    capsys.readouterr()
+    assert run(*words, "--curve", 3, "--out", tmp_path / "scores.json") == 0
+    printed, scores = capsys.readouterr().out, json.loads((tmp_path / "scores.json").read_text())
+    assert [f"iou after {clicks} clicks" in scores for clicks in (1, 2, 3, 4)] == [True, True, True, False]
+    assert scores["iou after 1 clicks"] == pytest.approx(scores["click_iou"])
+    assert f"click iou {scores['click_iou']:.4g}" in printed
+    assert f"iou after 3 clicks {scores['iou after 3 clicks']:.4g}" in printed
+    assert run(*words) == 0
+    assert "after 1" not in capsys.readouterr().out
+    assert run("evaluate", tmp_path / "model", tmp_path / "heat", "--curve", 2) == 2
+    assert "Give --clicks as well" in capsys.readouterr().err

@@ -5,9 +5,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from sensam.data.resample import resample_nearest
 from sensam.errors import InputError
-from sensam.sam.framing import Fit, embed
+from sensam.sam.framing import Fit, Frame, embed
 from sensam.sam.model import Sam
 
 try:  # older releases call the processor on torchvision so; their plain name is Pillow's, which rounds differently
@@ -41,6 +44,24 @@ def test_clicks_follow_the_scale_of_each_side() -> None:
     assert frame.scaled == (36, 64)
     placed = frame.place(torch.tensor([[45.0, 25.0], [0.0, 0.0]]))
     torch.testing.assert_close(placed, torch.tensor([[32.0, 18.0], [0.0, 0.0]]))
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.tuples(st.integers(2, 300), st.integers(2, 300)), st.sampled_from([Fit(), Fit(longest_side=100)]), st.data())
+def test_a_click_and_the_label_under_it_go_the_same_way(size: tuple[int, int], fit: Fit, data: st.DataObject) -> None:
+    """Within a pixel, of whichever grid is the coarser, with the sides kept in proportion and with them stretched."""
+    kept = fit.frame(size, 64)
+    stretched = Frame(size, (64, 64), (64, 64))
+    y, x = (data.draw(st.integers(0, side - 1)) for side in size)
+    for frame in (kept, stretched):
+        scale = np.array([there / here for there, here in zip(frame.scaled, size, strict=True)])
+        placed = frame.place(torch.tensor([x, y], dtype=torch.float32)).flip(-1).numpy()
+        assert abs(placed / scale - [y, x]).max() < 1e-3  # back where it was
+        rows, columns = np.mgrid[: size[0], : size[1]]
+        label_2hw = resample_nearest(np.stack([rows, columns]), *frame.scaled)
+        down, right = np.minimum(placed, np.array(frame.scaled) - 1).astype(int)
+        away = abs(label_2hw[:, down, right] - [y, x])
+        assert (away <= np.maximum(1, 1 / scale)).all()
 
 
 @pytest.mark.parametrize("fit", [Fit(), Fit(longest_side=40), Fit(square=False), Fit(resize=False)])
