@@ -70,14 +70,17 @@ def test_nothing_in_nothing_is_right_and_unknown_pixels_do_not_count() -> None:
     assert score_regions(sam, plain(sam, (16, 16)), label, RULE).iou_N == pytest.approx([1.0])
 
 
-def test_a_region_that_vanishes_at_the_decoders_resolution() -> None:
+@pytest.mark.parametrize("found", [False, True])
+def test_a_region_that_vanishes_at_the_decoders_resolution(found: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To find nothing is then right there, and wrong at the image's own pixels."""
     label = np.zeros((64, 64), int)
     label[5, 7] = 1
-    sam = Sam(TINY)
-    fill(sam, 0)
-    scores = score_regions(sam.eval(), plain(sam, (64, 64)), label, RULE)
-    assert scores.iou_N.shape == (1,)
-    assert scores.decoder_iou_N[0] in (pytest.approx(1), pytest.approx(0, abs=1e-4))
+    answer = torch.full((1, 1, 16, 16), 1.0 if found else -1.0), torch.ones(1, 1)
+    monkeypatch.setattr(Sam, "decode", lambda *_, **__: answer)
+    sam = Sam(TINY).eval()
+    scores = score_regions(sam, plain(sam, (64, 64)), label, RULE)
+    assert scores.decoder_iou_N == pytest.approx([0 if found else 1], abs=1e-4)
+    assert scores.iou_N == pytest.approx([1 / 64**2 if found else 0], abs=1e-5)
 
 
 def test_regions_decoded_together_or_one_by_one() -> None:
