@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 from numpy.typing import NDArray
 
 from sensam.errors import InputError
@@ -137,6 +137,7 @@ def draw_trade(points: Mapping[str, tuple[float, Point]], xlabel: str) -> Figure
         costs = [cost for cost, _ in points.values()]
         if min(costs) > 0 and max(costs) > 5 * min(costs):
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # a short axis holds one power of ten, or none
         axes.margins(x=0.16, y=0.12)
         _label_points(axes, {name: (cost, point.value) for name, (cost, point) in points.items()}, colours)
         axes.xaxis.set_major_formatter(FuncFormatter(short))

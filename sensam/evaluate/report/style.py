@@ -44,15 +44,21 @@ figcaption{font-size:13px;line-height:1.4;color:var(--soft);margin-top:6px;max-w
 .cell{width:132px}
 .cell img{display:block;width:100%;height:auto;border-radius:3px;background:var(--raised);margin-top:5px;
 image-rendering:pixelated}
-.cell figcaption{font-size:12px;line-height:1.3;margin:0;white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
-.cell b{color:var(--ink);font-weight:600}
+.cell figcaption{font-size:12px;line-height:1.3;margin:0;min-height:2.6em}
+.cell b{display:block;color:var(--ink);font-weight:600;white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .legend{display:flex;flex-wrap:wrap;gap:4px 16px;font-size:13px;color:var(--soft);margin:8px 0 14px}
 .legend i{display:inline-block;width:12px;height:12px;border-radius:2px;margin-right:6px;vertical-align:-1px}
 @media print{
 :root{--ink:#000;--soft:#444;--line:#bbb;--paper:#fff;--raised:#f7f7f7;--accent:#00507d}
 main{max-width:none;padding:0}
 nav{display:none}
-h2{break-after:avoid;margin-top:28px}
+h2,h3{break-after:avoid}
+h2{margin-top:28px}
+.scroll{overflow:visible}
+table{font-size:8pt;min-width:0}
+th,td{padding-right:8px}
+th,th.n{white-space:normal}
+.pair{grid-template-columns:1fr 1fr;gap:8px 20px}
 figure,tr,pre,.cells{break-inside:avoid}
 body{font-size:11pt;print-color-adjust:exact;-webkit-print-color-adjust:exact}
 }
