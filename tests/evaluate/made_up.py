@@ -62,7 +62,7 @@ def _record(entry: str, seed: int, share: float, found: Evidence, place: int) ->
     scores = SplitScores(miou=score, accuracy=score, iou=dict.fromkeys(CLASSES, score), domains={}, images=20)
     costs = Costs(
         seconds={"finetune": 40.0 + 25 * place + seed},
-        steps={"finetune": 200},
+        steps={"inherit": 400, "finetune": 200} if entry == "e2sam" else {"finetune": 200},
         peak_memory_mb=800.0 + 100 * place,
         trained=3_000_000 // (place + 1),
         total=3_000_000,

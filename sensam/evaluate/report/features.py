@@ -42,7 +42,8 @@ def draw_features(outcome: Outcome, folder: Path) -> str:
     if not drawn:
         return ""
     blocks = []
-    for name, each in list(drawn.items())[:MOST_DRAWN]:
+    for name in sorted(drawn, key=lambda name: not _is_of_the_figure(outcome, name))[:MOST_DRAWN]:
+        each = drawn[name]
         assert each.features_NE is not None
         mixed = mixing(each.features_NE, each.domains)
         svg = save(
@@ -55,6 +56,12 @@ def draw_features(outcome: Outcome, folder: Path) -> str:
         soft=True,
     )
     return note + side_by_side(*blocks)
+
+
+def _is_of_the_figure(outcome: Outcome, name: str) -> bool:
+    """Whether an entry began at random, or inherited: what is set beside each other comes before all others."""
+    record = outcome.costs(name)
+    return record.method == "scratch" or len(record.costs.steps) > 1
 
 
 def embed(features_NE: NDArray[np.float32]) -> NDArray[np.float64]:
