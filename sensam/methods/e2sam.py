@@ -56,7 +56,7 @@ class E2SamConfig(SegmentingConfig):
     noisy_teacher: bool = False  # the same noise on the teacher's
     cache: Path | None = None  # folder in which the teacher's features are kept
     cache_gigabytes: float = Field(default=20.0, gt=0)
-    log_picks: bool = False  # how often each band was in a triple
+    log_picks: bool = True  # how often each band was in a triple: reports show it over time
     prompts: PromptBy = "rgb"  # what SAM's mask decoder reads: the RGB-like triple, the mean of several, the own neck
 
     @model_validator(mode="before")

@@ -362,8 +362,9 @@ def test_missing_bands_are_a_matter_of_training_alone(make: Make, make_batch: Ma
     assert teacher.flatten(2).any(2).all()
 
 
-def test_picks_are_told_by_band_when_asked(make: Make, make_batch: Make) -> None:
-    losses = inherit(make(4, log_picks=True), make_batch(4))
+def test_picks_are_told_by_band_unless_asked_not_to(make: Make, make_batch: Make) -> None:
+    assert not any(name.startswith("picked") for name in inherit(make(4, log_picks=False), make_batch(4)))
+    losses = inherit(make(4), make_batch(4))
     shares = [losses[f"picked b{band}"].item() for band in range(4)]
     assert sum(shares) == pytest.approx(1)
 
