@@ -181,7 +181,7 @@ def rank(entries: Mapping[str, Confusion]) -> list[Standing]:
         return []
     scores = {name: score_of(confusion.sum(1)) for name, confusion in entries.items()}
     order = sorted(entries, key=lambda name: (-float(scores[name].mean()), name))
-    pseudo = {name: pseudovalues(entries[name]) for name in order}
+    pseudo = {name: pseudovalues(entries[name]) for name in order} if len(order) > 1 else {}
     behind = [compare(pseudo[order[0]], pseudo[name]) for name in order[1:]]
     raised = holm([difference.p for difference in behind])
     standings = []

@@ -191,6 +191,12 @@ def test_ranking_says_when_it_is_noise() -> None:
     assert rank({}) == []
 
 
+def test_one_entry_needs_no_test_and_one_image_no_spread() -> None:
+    (alone,) = rank({"only": confusion(np.random.default_rng(0), (1, 1), 0.8)})
+    assert alone.behind is None
+    assert alone.interval.low == alone.interval.value == alone.interval.high
+
+
 def test_mean_and_deviation() -> None:
     assert summary([1, 2, 3]) == (2, 1)
     assert summary([0.4]) == (0.4, 0)

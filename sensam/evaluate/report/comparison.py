@@ -49,7 +49,7 @@ def write_report(outcome: Outcome, folder: Path, extras: Extras) -> Path:
     page.add("scores", "Scores and costs", scores)
     page.add("cost", "Cost beside quality", _trades(outcome, folder))
     page.add("labels", "With fewer labels", _labels(outcome, folder), labels)
-    page.add("classes", "Classes", _bars(outcome, folder), classes, draw_pooled(outcome, folder))
+    page.add("classes", "Classes", draw_bars(outcome, folder), classes, draw_pooled(outcome, folder))
     page.add("domains", "Domains", domains)
     page.add("pictures", "Pictures", extras.panels)
     page.add("picks", "Which bands inheritance looked at", extras.picks)
@@ -211,7 +211,8 @@ def _labels(outcome: Outcome, folder: Path) -> str:
     return plot(svg, "Mean over seeds, and one standard deviation of them. Smaller shares lie within larger ones.")
 
 
-def _bars(outcome: Outcome, folder: Path) -> str:
+def draw_bars(outcome: Outcome, folder: Path) -> str:
+    """IoU of every class, of the best few entries."""
     if not outcome.classes:
         return ""
     names = [standing.name for standing in outcome.standings][:MOST_BARS]
@@ -222,10 +223,11 @@ def _bars(outcome: Outcome, folder: Path) -> str:
         }
         for name in names
     }
+    whiskers = "; whiskers are one standard deviation over seeds" if len(outcome.seeds) > 1 else ""
     note = "" if len(outcome.standings) <= MOST_BARS else f" The best {MOST_BARS} of {len(outcome.standings)} entries."
     return plot(
         save(draw_class_bars(bars), folder / PLOTS / "classes"),
-        f"IoU of every class; whiskers are one standard deviation over seeds.{note}",
+        f"IoU of every class{whiskers}.{note}",
     )
 
 

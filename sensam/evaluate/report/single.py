@@ -3,6 +3,7 @@
 import csv
 import json
 import platform
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from sensam.evaluate.compare.measure import measure, score
 from sensam.evaluate.compare.variant import hash_data
 from sensam.evaluate.outcome import Outcome
 from sensam.evaluate.records import CellRecord, Costs, Evidence
-from sensam.evaluate.report.comparison import PLOTS, class_table, domain_table, draw_pooled, keep
+from sensam.evaluate.report.comparison import PLOTS, class_table, domain_table, draw_bars, draw_pooled, keep
 from sensam.evaluate.report.features import draw_features
 from sensam.evaluate.report.page import Page, code, facts, paragraph, plot, write_text
 from sensam.evaluate.report.panels import draw_cases
@@ -38,7 +39,7 @@ def write_run_report(folder: Path, *, device: str = "cpu") -> Path:
     page.add("progress", "How it learnt", *_progress(rows, folder))
     if outcome is not None:
         tables = [keep(table, folder) for table in (class_table(outcome), domain_table(outcome))]
-        page.add("classes", "Classes", tables[0], draw_pooled(outcome, folder))
+        page.add("classes", "Classes", draw_bars(outcome, folder), tables[0], draw_pooled(outcome, folder))
         page.add("domains", "Domains", tables[1])
         page.add("pictures", "Pictures", draw_cases(outcome, dataset, split))
         page.add("features", "Features by domain", draw_features(outcome, folder))
@@ -168,4 +169,4 @@ def _facts(folder: Path, settings: RunSettings, dataset: Dataset) -> list[tuple[
 
 
 def _command(folder: Path) -> str:
-    return f"sensam train --config {folder / 'run.yaml'} --out {folder}-again"
+    return shlex.join(["sensam", "train", "--config", str(folder / "run.yaml"), "--out", f"{folder}-again"])

@@ -33,7 +33,6 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         method="e2sam",
         out=folder / "run",
         teacher=str(folder / "tiny"),
-        settings={"log_picks": True},
         quiet=True,
         **steps,
     )
@@ -56,8 +55,11 @@ def test_a_run_is_reported_without_touching_the_test_split(run_folder: Path, mon
     for heading in ("How it learnt", "Classes", "Pictures", "Which bands inheritance looked at", "All settings"):
         assert heading in text
     assert "mIoU on 3 images of the validation split" in text
-    names = {path.stem for path in (run_folder / "plots").iterdir()}
-    assert {"inherit-loss", "finetune-loss", "finetune-val_miou", "picks"} <= names
+    names = {path.name for path in (run_folder / "plots").iterdir()}
+    for stem in ("inherit-loss", "finetune-loss", "finetune-val_miou", "picks", "classes", "confusion-e2sam"):
+        assert {f"{stem}.png", f"{stem}.svg"} <= names
+    assert {path.stem for path in (run_folder / "tables").iterdir()} == {"classes", "domains"}
+    assert "sensam train --config" in text
 
 
 def test_shares_of_picks_are_running_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
