@@ -63,26 +63,31 @@ def _standing_line(place: int, standing: Standing) -> str:
     if behind.seeds == 1:
         return f"{start}, {gap} over images; with one seed no difference counts as real"
     if standing.is_level:
-        return f"{start}, {gap}: within noise (p = {_p(standing.p)})"
-    return f"{start}, {gap}: a real difference (p = {_p(standing.p)})"
+        return f"{start}, {gap}: within noise (p {_p(standing.p)})"
+    return f"{start}, {gap}: a real difference (p {_p(standing.p)})"
 
 
 def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
 def recommend(outcome: Outcome) -> Recommendation:
-    """The quickest to train among those that nothing is known to beat."""
+    """The quickest to train among those that may be as good as the best.
+
+    Being within noise is not enough: with few images, or many entries, so is what lies far behind. The interval of its
+    own difference must reach zero as well.
+    """
     standings = outcome.standings
     best = standings[0]
     level = [standing for standing in standings if standing.is_level]
-    seconds = {standing.name: outcome.costs(standing.name).costs.all_seconds for standing in level}
-    chosen = min(level, key=lambda standing: (seconds[standing.name], -standing.mean))
+    equals = [standing for standing in level if standing.behind is None or standing.behind.low <= 0]
+    seconds = {standing.name: outcome.costs(standing.name).costs.all_seconds for standing in equals}
+    chosen = min(equals, key=lambda standing: (seconds[standing.name], -standing.mean))
     command = outcome.costs(chosen.name).command
     if len(level) == 1:
         return Recommendation(best.name, "It is ahead of every other entry by more than noise.", command)
     if chosen is best:
-        return Recommendation(best.name, "It is ahead, and no entry within noise of it trains faster.", command)
+        return Recommendation(best.name, "It is ahead, and no entry that may be as good trains faster.", command)
     ratio = seconds[best.name] / max(seconds[chosen.name], 1e-9)
     faster = f"trains {ratio:.1f} times faster" if ratio >= 1.1 else "trains as fast"
     return Recommendation(

@@ -56,7 +56,12 @@ class Outcome:
     @cached_property
     def standings(self) -> list[Standing]:
         """The ranking at the full share."""
-        return rank(self.confusions(self.full))
+        confusions = self.confusions(self.full)
+        if not confusions:
+            raise InputError(
+                f"{self.title} has no seed that every entry finished, so nothing is paired. Go on with it."
+            )
+        return rank(confusions)
 
     @cached_property
     def first_seed(self) -> int:

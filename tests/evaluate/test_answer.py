@@ -2,6 +2,9 @@
 
 from dataclasses import replace
 
+import pytest
+
+from sensam.errors import InputError
 from sensam.evaluate.answer import headline, ranking_lines, recommend
 from sensam.evaluate.outcome import Outcome
 from tests.evaluate.made_up import made_up_outcome
@@ -14,7 +17,7 @@ def test_noise_is_called_noise() -> None:
     lines = ranking_lines(outcome)
     assert [line.split(":")[0] for line in lines] == ["1. e2sam", "2. resam", "3. unet", "4. scratch"]
     assert "within noise (p = " in lines[1]
-    assert "a real difference (p " in lines[3]
+    assert "a real difference (p < 0.001)" in lines[3]
 
 
 def test_the_quickest_of_the_best_is_recommended() -> None:
@@ -24,6 +27,22 @@ def test_the_quickest_of_the_best_is_recommended() -> None:
     assert choice.command == "sensam train fog --method resam"
     alone = recommend(made_up_outcome({"scratch": 0.5, "e2sam": 0.9}))
     assert (alone.entry, alone.reason) == ("e2sam", "It is ahead of every other entry by more than noise.")
+
+
+def test_what_lies_far_behind_is_not_recommended_because_few_images_call_it_noise() -> None:
+    outcome = made_up_outcome({"quick": 0.5, "b": 0.6, "c": 0.7, "d": 0.72, "best": 0.9}, images=3, seeds=(0, 1))
+    quick = next(standing for standing in outcome.standings if standing.name == "quick")
+    assert quick.is_level
+    assert quick.behind is not None
+    assert quick.behind.low > 0
+    assert recommend(outcome).entry != "quick"
+
+
+def test_without_a_seed_that_all_finished_nothing_is_ranked() -> None:
+    outcome = made_up_outcome({"a": 0.7, "b": 0.7}, seeds=(0, 1))
+    apart = {key: value for key, value in outcome.records.items() if (key[0] == "a") == (key[1] == 0)}
+    with pytest.raises(InputError, match="no seed that every entry finished"):
+        headline(replace(outcome, records=apart))
 
 
 def test_one_seed_decides_nothing() -> None:
