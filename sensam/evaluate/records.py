@@ -59,8 +59,8 @@ class CellRecord(_Frozen):
     command: str  # that trains it again
 
     def line(self) -> str:
-        """One line of JSON."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """One line of JSON; stages and classes in their own order."""
+        return json.dumps(self.model_dump(mode="json"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -144,7 +144,7 @@ def train_cell(bench: Bench, cell: Cell, settled: Settled) -> bool:
     data = data_of(entry, cell.entry, bench.plan, bench.folder)
     stages = stages_of(entry, bench.plan, data)
     inherited = _inherit(bench, cell, settled, stages) if stages.inherited else None
-    if inherited is not None and not (inherited / "metrics.json").is_file():
+    if inherited is not None and not (inherited / "costs.json").is_file():  # the last thing that is written
         return False
     out = bench.folder / "runs" / cell.name
     settings = settings_of(bench, cell, settled, stages, out, inherited, None)
@@ -235,8 +235,7 @@ def answer(bench: Bench, model: Model, dataset: Dataset, split: str) -> Evidence
 
 def full_command(plan: Plan, entry: Entry, data: str, settled: Settled, stages: Stages) -> str:
     """The command that trains an entry on all labels and for as long as its paper does."""
-    common = {name: value for name, value in plan.common().items() if name in plan.train.model_fields_set}
-    train = {**common, **entry.train, **settled.train}
+    train = {**plan.train.model_dump(mode="json", exclude_unset=True), **entry.train, **settled.train}
     by_stage = [(f"stages.{name}", given) for name, given in sorted(_by_stage(plan, entry, stages).items())]
     words = ["sensam", "train", data, "--method", entry.method, "--teacher", plan.teacher]
     for part, values in (("train", train), *by_stage, ("settings", entry.settings)):

@@ -1,6 +1,7 @@
 """From a comparison's folder to what it found, and to its report."""
 
 import csv
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -44,18 +45,18 @@ def report(plan: Plan, folder: Path, outcome: Outcome) -> Path:
     """cells.jsonl, the page, its plots and tables."""
     write_lines(folder / "cells.jsonl", list(outcome.records.values()))
     split = plan.test_split if outcome.part == "test" else plan.train.val_split
-    record = next(iter(outcome.records.values()))
     extras = Extras(
         panels=draw_cases(outcome, open_dataset(plan.data), split),
         picks=_picks(plan, folder),
         features=draw_features(outcome, folder),
-        fairness=_fairness(plan, record),
-        commands=(f"sensam compare {folder / 'plan.yaml'} --out {folder}",),
+        fairness=_fairness(plan, outcome),
+        commands=(shlex.join(["sensam", "compare", str(folder / "plan.yaml"), "--out", str(folder)]),),
     )
     return write_report(outcome, folder, extras)
 
 
-def _fairness(plan: Plan, record: CellRecord) -> tuple[tuple[str, str], ...]:
+def _fairness(plan: Plan, outcome: Outcome) -> tuple[tuple[str, str], ...]:
+    record = next(iter(outcome.records.values()))
     budget = f"{plan.steps} steps on labels" if plan.steps else f"{plan.minutes:g} minutes on labels"
     own = {name: entry.steps for name, entry in plan.entries.items() if entry.steps}
     exceptions = "".join(f"; {name}: {steps} steps" for name, steps in own.items())
@@ -63,6 +64,7 @@ def _fairness(plan: Plan, record: CellRecord) -> tuple[tuple[str, str], ...]:
     augment = "what the sensor's geometry allows" if train.augment is None else str(dict(train.augment))
     return (
         ("budget", f"{budget}, the same for every entry{exceptions}"),
+        ("steps", "; ".join(_steps(outcome, name) for name in outcome.complete(outcome.full))),
         ("windows", f"{train.size} pixels, {train.batch} at a time; the same windows in the same order for one seed"),
         ("augmentation", augment),
         (
@@ -75,6 +77,11 @@ def _fairness(plan: Plan, record: CellRecord) -> tuple[tuple[str, str], ...]:
         ("versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
         ("plan", plan.fingerprint()),
     )
+
+
+def _steps(outcome: Outcome, name: str) -> str:
+    """Those of an entry, stage by stage: what inheritance takes on top of the budget must not stay unsaid."""
+    return f"{name}: " + ", ".join(f"{count} {stage}" for stage, count in outcome.costs(name).costs.steps.items())
 
 
 def _picks(plan: Plan, folder: Path) -> str:

@@ -3,11 +3,13 @@
 import json
 import math
 import shutil
+import time
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from sensam.config import TrainSettings
 from sensam.data.dataset import open_dataset
 from sensam.evaluate.compare.cell import Bench, Settled, Stages, answer, settings_of, stages_of
 from sensam.evaluate.compare.costs import Stopwatch
@@ -19,6 +21,7 @@ from sensam.run.training import run
 from sensam.train.display import Display
 
 WARMING = 2  # steps before the clock: the first ones load files and compile
+PAUSE = 1.0  # seconds between two looks at what another process finds out
 
 
 def settle(bench: Bench, name: str) -> Settled | None:
@@ -43,8 +46,28 @@ def _find_out(bench: Bench, name: str) -> Settled:
 
 
 def _steps_in_minutes(bench: Bench, name: str, stages: Stages) -> int:
-    """Time a few steps of the stages with labels, and see how many fit."""
+    """How many steps on labels fit into the minutes; the control has those of inheritance besides."""
     assert bench.plan.minutes is not None
+    seconds = 60 * bench.plan.minutes + (_longest_inheritance(bench) if name == CONTROL else 0.0)
+    labelled = frozenset(stages.names) - stages.unlabelled
+    return max(1, math.floor(seconds / _seconds_a_step(bench, name, stages, labelled)))
+
+
+def _longest_inheritance(bench: Bench) -> float:
+    """Seconds that stages without labels take, of the entry with both kinds where they take longest."""
+    longest = 0.0
+    for name, entry in bench.plan.entries.items():
+        stages = stages_of(entry, bench.plan, data_of(entry, name, bench.plan, bench.folder))
+        if stages.has_both:
+            while (settled := settle(bench, name)) is None:
+                time.sleep(PAUSE)
+            steps = entry.inherit_steps or bench.plan.inherit_steps or settled.steps
+            longest = max(longest, steps * _seconds_a_step(bench, name, stages, stages.unlabelled))
+    return longest
+
+
+def _seconds_a_step(bench: Bench, name: str, stages: Stages, timed: frozenset[str]) -> float:
+    """Time a few steps of some stages, and as little of the others as there can be."""
     seconds = []
     for steps in (WARMING, WARMING + MINUTES_PROBE):
         out = bench.folder / "runs" / f"{Cell(name, 0, 1.0).name.split('.')[0]}.probe{steps}"
@@ -52,14 +75,19 @@ def _steps_in_minutes(bench: Bench, name: str, stages: Stages) -> int:
         cell = Cell(name, bench.plan.seeds[0], max(bench.plan.shares))
         settings = settings_of(bench, cell, Settled(steps, {}), stages, out, None, None)
         brief = settings.train.model_copy(update={"validations": 0})
-        once = {each: {**values.model_dump(exclude_unset=True), "steps": 1} for each, values in settings.stages.items()}
-        stages_once = {each: type(brief).model_validate(values) for each, values in once.items()}
+        lengths = {each: steps if each in timed else 1 for each in stages.names}
+        by_stage = {each: _as_long(settings.stages.get(each), length) for each, length in lengths.items()}
         with Stopwatch(out / "seconds.json") as watch:
-            run(settings.model_copy(update={"train": brief, "stages": stages_once}), resume=True, display=Display(None))
+            run(settings.model_copy(update={"train": brief, "stages": by_stage}), resume=True, display=Display(None))
         seconds.append(watch.seconds)
         shutil.rmtree(out)
-    each_step = max((seconds[1] - seconds[0]) / MINUTES_PROBE, 1e-4)
-    return max(1, math.floor(60 * bench.plan.minutes / each_step))
+    return max((seconds[1] - seconds[0]) / MINUTES_PROBE, 1e-4)
+
+
+def _as_long(settings: TrainSettings | None, steps: int) -> TrainSettings:
+    """What was set for a stage, with another length."""
+    given = {} if settings is None else settings.model_dump(exclude_unset=True)
+    return TrainSettings.model_validate({**given, "steps": steps})
 
 
 def _tune(bench: Bench, name: str, stages: Stages, steps: int) -> dict[str, Any]:
@@ -82,16 +110,17 @@ def _tune(bench: Bench, name: str, stages: Stages, steps: int) -> dict[str, Any]
 
 def with_control(plan: Plan, folder: Path) -> Plan:
     """The plan with an untrained start that spends on labels what two-stage entries spend in both stages."""
-    if not plan.control or CONTROL in plan.entries or plan.steps is None:
+    if not plan.control or CONTROL in plan.entries:
         return plan
     totals = []
     for name, entry in plan.entries.items():
         stages = stages_of(entry, plan, data_of(entry, name, plan, folder))
         if stages.has_both:
-            steps = entry.steps or plan.steps
+            steps = entry.steps or plan.steps or 0
             totals.append(steps + len(stages.unlabelled) * (entry.inherit_steps or plan.inherit_steps or steps))
     if not totals:
         return plan
-    control = Entry(method="scratch", steps=max(totals))
+    # With minutes nobody knows the steps yet: `settle` finds how many fit, with the time of inheritance besides.
+    control = Entry(method="scratch", steps=max(totals) if plan.steps is not None else None)
     entries: Mapping[str, Entry] = {**plan.entries, CONTROL: control}
     return plan.model_copy(update={"entries": entries})

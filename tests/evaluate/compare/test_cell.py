@@ -1,13 +1,18 @@
 """What a cell is made of, before anything is trained."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from sensam.cli.app import app
+from sensam.config import EPOCHS, RunSettings
 from sensam.data.dataset import open_dataset
-from sensam.errors import SettingsError
-from sensam.evaluate.compare.cell import Bench, Settled, full_command, settings_of, stages_of
+from sensam.errors import InputError, SettingsError
+from sensam.evaluate.compare import cell as cells
+from sensam.evaluate.compare.cell import Bench, Settled, full_command, settings_of, stages_of, train_cell
 from sensam.evaluate.compare.measure import count_gflops
 from sensam.evaluate.compare.plan import Cell, Plan
 from sensam.methods.base import WHOLE, Task
@@ -62,6 +67,41 @@ def test_a_single_stage_learns_as_its_entry_says(
     assert "--set stages.rectify.batch=1" in command
     assert "--set stages.distil.batch=3" in command
     assert f"--set stages.distil.size={WHOLE}" in command
+
+
+def test_the_command_trains_what_was_compared_for_as_long_as_its_paper_does(
+    make_plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = {"ours": {"method": "scratch", "train": {"warm_up": 0.2}, "settings": {"loss": "ce+dice"}}}
+    plan = make_plan(entries=entries, shares=[0.5], train={"rate": 2e-3, "augment": {"flip": False}})
+    entry = plan.entries["ours"]
+    settled = Settled(2, {"weight_decay": 0.01})
+    command = shlex.split(full_command(plan, entry, plan.data, settled, stages_of(entry, plan, plan.data)))
+    given: list[RunSettings] = []
+
+    def stop(settings: RunSettings, **_: object) -> None:
+        given.append(settings)
+        raise InputError("enough")
+
+    monkeypatch.setattr("sensam.run.training.run", stop)
+    CliRunner().invoke(app, command[1:])
+    (settings,) = given
+    train = settings.for_stage("finetune", {})
+    assert (settings.data, settings.method, settings.teacher) == (plan.data, "scratch", plan.teacher)
+    assert settings.settings == {"loss": "ce+dice"}
+    assert (train.rate, train.warm_up, train.weight_decay) == (2e-3, 0.2, 0.01)
+    assert (train.size, train.batch, train.augment) == (32, 2, {"flip": False})
+    assert (train.steps, train.epochs, train.label_share) == (None, EPOCHS, 1.0)
+
+
+def test_a_cell_waits_until_its_inheritance_is_whole(
+    make_plan: Callable[..., Plan], make_bench: Callable[[Plan], Bench], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make_bench(make_plan(methods=["e2sam"], control=False))
+    (tmp_path / "metrics.json").write_text("{}")  # trained, but what it took is not written yet
+    monkeypatch.setattr(cells, "_inherit", lambda *_: tmp_path)
+    monkeypatch.setattr(cells, "run", lambda *_, **__: pytest.fail("began from what is not whole"))
+    assert not train_cell(bench, Cell("e2sam", 0, 1.0), Settled(2, {}))
 
 
 @pytest.mark.parametrize(

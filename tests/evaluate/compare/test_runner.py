@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from sensam.evaluate.compare.variant import data_of, hash_data
 from sensam.evaluate.records import CellRecord, read_lines
 from sensam.evaluate.statistics import miou_of
 from sensam.run import training
+from tests.evaluate.report.test_comparison import read
 
 MakePlan, MakeBench = Callable[..., Plan], Callable[[Plan], Bench]
 
@@ -120,6 +122,9 @@ def test_two_stages_get_a_control_of_equal_total_budget(make_plan: MakePlan, mak
     }
     assert settings["inherit"]["stages"]["inherit"]["rate"] == 2e-3
     assert settings["labels100"]["stages"]["finetune"]["rate"] != 2e-3
+    text = "".join(read(report(bench.plan, bench.folder, gather(bench.plan, bench.folder))).text)
+    assert "Which bands inheritance looked at" in text
+    assert f"scratch: 2 finetune; e2sam: 3 inherit, 2 finetune; {CONTROL}: 5 finetune" in text
     found = {name: record.costs.steps for name, record in records.items()}
     assert found == {"scratch": {"finetune": 2}, "e2sam": {"inherit": 3, "finetune": 2}, CONTROL: {"finetune": 5}}
 
@@ -156,6 +161,9 @@ def test_records_and_report(make_plan: MakePlan, make_bench: MakeBench) -> None:
         key = (record.entry, record.seed, record.share)
         assert record.scores["test"].miou == pytest.approx(float(miou_of(outcome.evidence[key].confusion_NKK.sum(0))))
         assert record.scores["test"].images == 3
+        assert tuple(record.scores["test"].iou) == outcome.classes
+        assert record.scores["test"].domains
+        assert record.device.startswith("cpu")
         assert record.costs.all_seconds > 0
         assert record.costs.peak_memory_mb > 50
         assert 0 < record.costs.trained <= record.costs.total
@@ -165,6 +173,16 @@ def test_records_and_report(make_plan: MakePlan, make_bench: MakeBench) -> None:
         assert {"sensam", "torch", "python"} == set(record.versions)
         assert record.command.startswith("sensam train ")
     assert not list((bench.folder / "cells").glob("*.claim"))
+    assert len((bench.folder / "cells.jsonl").read_text().splitlines()) == 8
+    text = "".join(read(page).text)
+    for words in (
+        f"hash {records[0].data_hash}",
+        f"torch {records[0].versions['torch']}",
+        "scratch: 2 finetune; resam: 2 finetune",
+        "test opened after all training",
+        shlex.join(["sensam", "compare", str(bench.folder / "plan.yaml"), "--out", str(bench.folder)]),
+    ):
+        assert words in text
 
 
 def test_a_second_run_computes_nothing(
