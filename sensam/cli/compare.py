@@ -13,6 +13,7 @@ SEEDS, STEPS = 3, 400
 
 
 def compare(
+    context: typer.Context,
     data: Annotated[Path, typer.Argument(help="A data set, or the YAML of a plan.")],
     methods: Annotated[str, typer.Option(help="What to compare, by commas.")] = METHODS,
     seeds: Annotated[int, typer.Option(min=1, help="How often each is trained.")] = SEEDS,
@@ -41,8 +42,11 @@ def compare(
     from sensam.config import MachineSettings, override, read_settings, validate
 
     values = _values(data, read_settings)
-    if not values:
-        budget = {"minutes": minutes} if minutes is not None else {"steps": steps or STEPS}
+    if values:
+        _refuse_flags(context, data)
+    else:
+        both = {"steps": steps, "minutes": minutes}
+        budget = {name: value for name, value in both.items() if value is not None} or {"steps": STEPS}
         names = [name.strip() for name in methods.split(",") if name.strip()]
         parts = [float(part) for part in _numbers(shares)]
         values = {"data": str(data), "methods": names, "seeds": seeds, "shares": parts, "teacher": teacher, **budget}
@@ -95,6 +99,23 @@ def _values(data: Path, read: Any) -> dict[str, Any]:
         return {}
     values = read(data)
     return values if "data" in values else {}
+
+
+def _refuse_flags(context: typer.Context, plan: Path) -> None:
+    """An error where a flag and the plan both settle something: neither may lose unsaid."""
+    from sensam.errors import SettingsError
+
+    for name in ("methods", "seeds", "shares", "steps", "minutes", "teacher"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            value = context.params[name]
+            raise SettingsError(
+                f"{plan} is a plan, and --{name} is part of it. Change it there{_setting(name, value)}."
+            )
+
+
+def _setting(name: str, value: Any) -> str:
+    return f", or use --set {name}={value}" if name in ("seeds", "steps", "minutes", "teacher") else ""
 
 
 def _numbers(text: str) -> list[str]:

@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sensam.cli.app import app
+from sensam.evaluate.compare.plan import Plan
 
 runner = CliRunner()
 
@@ -30,6 +31,27 @@ def test_mistakes_are_said_in_one_line(tmp_path: Path) -> None:
         result = runner.invoke(app, words)
         assert complaint in str(result.exception), words
         assert "\n" not in str(result.exception)
+
+
+def test_flags_are_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[Plan] = []
+    monkeypatch.setattr("sensam.cli.compare._run", lambda plan, *_, **__: plans.append(plan))
+    words = ["compare", str(tmp_path), "--methods", "scratch, e2sam", "--seeds", "2", "--shares", "0.1,1"]
+    words += ["--set", "train.size=64", "--set", "inherit_steps=9"]
+    for budget in (["--steps", "5"], ["--minutes", "3"], []):
+        assert runner.invoke(app, [*words, *budget]).exit_code == 0
+    assert [(plan.steps, plan.minutes) for plan in plans] == [(5, None), (None, 3.0), (400, None)]
+    plan = plans[0]
+    assert (list(plan.entries), plan.seeds, plan.shares) == (["scratch", "e2sam"], (0, 1), (0.1, 1.0))
+    assert (plan.train.size, plan.inherit_steps, plan.teacher) == (64, 9, "nano")
+    assert "give one of them" in str(runner.invoke(app, [*words, "--steps", "5", "--minutes", "3"]).exception)
+
+
+def test_a_flag_beside_a_plan_is_not_passed_over(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("data: nowhere\nmethods: [scratch]\nsteps: 2\n")
+    assert "or use --set seeds=5" in str(runner.invoke(app, ["compare", str(plan), "--seeds", "5"]).exception)
+    assert "Change it there." in str(runner.invoke(app, ["compare", str(plan), "--shares", "0.1"]).exception)
 
 
 def test_a_plan_in_yaml_is_told_from_a_data_set(tmp_path: Path) -> None:
