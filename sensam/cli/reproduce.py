@@ -20,8 +20,12 @@ def reproduce(
     ] = None,
     teacher: Annotated[str, typer.Option(help="SAM: nano, b, l, h, a hub id, a folder, or a .pth.")] = "nano",
     seeds: Annotated[int, typer.Option(min=1, help="How often each entry is trained.")] = 3,
-    steps: Annotated[int, typer.Option(min=1, help="On labels, for each entry.")] = 200,
-    size: Annotated[int | None, typer.Option(min=16, help="Pixels of a window.", show_default="by study")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="On labels, for each entry.", show_default="200; 50000 on --data")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=16, help="Pixels of a window.", show_default="by study; 1024 on --data")
+    ] = None,
     scenes: Annotated[int | None, typer.Option(min=2, help="Generated in each split.", show_default="by study")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs; the same one goes on with them.")] = Path(
         "runs/reproduce"
@@ -33,6 +37,7 @@ def reproduce(
     """Run the comparisons behind each claim and print the paper's difference, ours, and a verdict.
 
     Without --data and --teacher: generated scenes and the small built-in SAM, which say what a small case can say.
+    With them the same command runs the full setting, on a GPU: --data shift=/data/shift --teacher facebook/sam-vit-base
 
     Example: [bold]sensam reproduce e2sam --claims A1,A2,A3 --seeds 5[/bold]
     """

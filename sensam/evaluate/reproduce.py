@@ -131,13 +131,15 @@ def _gain_of_gains(contrasts: Sequence[Contrast], found: Mapping[str, StudyOutco
 def _mixed(contrast: Contrast, outcome: Outcome) -> Difference | None:
     """How much more the domains mix among the features of the left entry, seed by seed."""
     columns = []
+    done = outcome.complete(outcome.full)
+    shared = [seed for seed in done[contrast.left] if seed in done[contrast.right]]
     for name in (contrast.left, contrast.right):
-        cells = [outcome.evidence[name, seed, outcome.full] for seed in outcome.complete(outcome.full)[name]]
+        cells = [outcome.evidence[name, seed, outcome.full] for seed in shared]
         if not cells or not all(map(has_domains, cells)):
             return None
         values = [mixing(cell.features_NE, cell.domains) for cell in cells if cell.features_NE is not None]
         columns.append(np.array(values)[:, None])
-    return compare(*columns) if len(columns[0]) == len(columns[1]) else None
+    return compare(*columns)
 
 
 def _counted(contrast: Contrast, outcome: Outcome) -> Difference | None:
@@ -161,18 +163,42 @@ def _unit(contrast: Contrast) -> str:
 def write_results(path: Path, paper: Paper, verdicts: Sequence[Verdict], scale: Scale, data: Mapping[str, str]) -> None:
     """Put a paper's verdicts into a results file, beside those of other papers."""
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    kept = {entry["claim"]: entry for entry in content.get(paper.key, {}).get("claims", [])}
-    kept |= {verdict.claim: _entry(paper, verdict) for verdict in verdicts}
-    content[paper.key] = {
-        "title": paper.title,
+    before = content.get(paper.key, {})
+    setting = {
         "teacher": scale.teacher,
         "seeds": scale.seeds,
-        "steps": scale.steps,
+        "steps": scale.length(generated=not data),
         "data": dict(data) or "generated scenes",
+    }
+    earlier = {name: before.get(name) for name in setting}
+    kept = {entry["claim"]: entry for entry in before.get("claims", [])}
+    if before and earlier != setting:
+        # What was measured otherwise says so from now on: one line above the table would speak for all of it.
+        kept = {name: {"setting": earlier, **entry} if entry["measured"] else entry for name, entry in kept.items()}
+    kept |= {verdict.claim: _entry(paper, verdict) | _otherwise(paper, verdict, scale, data) for verdict in verdicts}
+    for entry in kept.values():
+        if entry.get("setting") == setting:
+            del entry["setting"]
+    content[paper.key] = {
+        "title": paper.title,
+        **setting,
         "sensam": __version__,
         "claims": [kept[claim.id] for claim in paper.claims if claim.id in kept],
     }
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def _otherwise(paper: Paper, verdict: Verdict, scale: Scale, data: Mapping[str, str]) -> dict[str, Any]:
+    """The setting of a claim for which data were given for none, or only some, of its studies."""
+    _, studies = load_studies()
+    scenes = {studies[name].scenes for name in needed([paper.claim(verdict.claim)])}
+    generated = {name for name in scenes if not is_given(name, data)}
+    if not data or not generated or not verdict.measured:
+        return {}
+    lengths = {scale.length(generated=name in generated) for name in scenes}
+    where = "generated scenes" if generated == scenes else "generated scenes beside given data"
+    steps = " or ".join(str(length) for length in sorted(lengths))
+    return {"setting": {"teacher": scale.teacher, "seeds": scale.seeds, "steps": steps, "data": where}}
 
 
 def _entry(paper: Paper, verdict: Verdict) -> dict[str, Any]:

@@ -13,10 +13,12 @@ from sensam.errors import InputError, SettingsError
 from sensam.evaluate import reproduce as reproduction
 from sensam.evaluate.claims import load_paper, load_papers
 from sensam.evaluate.claims.ledger import Contrast
-from sensam.evaluate.claims.studies import Scale, check_given, is_given, load_studies, make_plan, needed
+from sensam.evaluate.claims.studies import Scale, check_given, find_data, is_given, load_studies, make_plan, needed
 from sensam.evaluate.claims.table import BEGIN, END, current, put_table, read_results, render
+from sensam.evaluate.claims.verdict import Measured, Verdict
 from sensam.evaluate.outcome import Outcome
 from sensam.evaluate.reproduce import StudyOutcome, measure_contrast, reproduce, restrict, verdict_on, write_results
+from sensam.evaluate.statistics import Difference
 from sensam.sam.anatomy import Anatomy
 from sensam.sam.model import Sam
 from sensam.sam.weights import save_sam
@@ -52,7 +54,14 @@ def test_short_recipes_are_for_generated_scenes_alone(tmp_path: Path) -> None:
     assert not theirs.inherit
     assert "rate" not in theirs.train.model_fields_set
     assert not theirs.entries["e2sam"].settings
-    assert ours.entries["e2sam"].inherit_steps == theirs.entries["e2sam"].inherit_steps == 2 * ours.steps
+    assert (ours.entries["e2sam"].inherit_steps, theirs.entries["e2sam"].inherit_steps) == (400, 100_000)
+    assert (ours.train.size, theirs.train.size) == (64, 1024)
+    assert (ours.steps, theirs.steps) == (200, 50_000)
+    small = make_plan("fog-small", ["e2sam", "sam3"], data, Scale(), generated=False)
+    assert small.train.size == 512
+    shorter = make_plan("fog", ["e2sam"], data, Scale(steps=9, size=96), generated=False)
+    assert (shorter.steps, shorter.train.size, shorter.entries["e2sam"].inherit_steps) == (9, 96, 18)
+    assert find_data("fog", {"sfdd-h8": "/data/h8"}, tmp_path, Scale()) == "/data/h8"
     assert is_given("fog", {"sfdd-h8": "x"})
     assert is_given("fog", {"fog": "x"})
     assert not is_given("fog", {"drive": "x"})
@@ -143,6 +152,29 @@ def test_a_small_reproduction_from_nothing_to_verdicts(tmp_path: Path, monkeypat
     stored = json.loads(results.read_text())
     assert [entry["claim"] for entry in stored["e2sam"]["claims"]] == ["A6", "A8", "A9"]
     assert stored["e2sam"]["claims"][0]["printed"] == [18.45, 27.86, 12.76]
+
+
+def test_verdicts_of_another_setting_say_so(tmp_path: Path) -> None:
+    paper, path = load_paper("e2sam"), tmp_path / "claims.json"
+
+    def found(name: str) -> Verdict:
+        return Verdict(name, "supported", "", (Measured("w", Difference(3.0, 1.0, 5.0, 0.01, 3, 20)),))
+
+    def rows() -> list[str]:
+        return [line for line in render(read_results(path)).splitlines() if line.startswith("| A")]
+
+    write_results(path, paper, [found("A1"), found("A4")], Scale(steps=300), {})
+    assert not any("[" in row for row in rows())
+    write_results(path, paper, [found("A1")], Scale(seeds=5), {})
+    assert ["[generated scenes, nano as SAM, 3 seeds, 300 steps]" in row for row in rows()] == [False, True]
+    write_results(path, paper, [found("A4")], Scale(seeds=5), {})
+    assert not any("[" in row for row in rows())
+    write_results(path, paper, [found("A1"), found("A3"), found("A4")], Scale(), {"shift": "/data/shift"})
+    assert [row.split("[")[1].split("]")[0] if "[" in row else "" for row in rows()] == [
+        "generated scenes beside given data, nano as SAM, 3 seeds, 200 or 50000 steps",
+        "generated scenes, nano as SAM, 3 seeds, 200 steps",
+        "",
+    ]
 
 
 def test_the_table_is_generated_between_its_marks() -> None:

@@ -17,6 +17,7 @@ from sensam.errors import SettingsError, unknown
 from sensam.evaluate.claims.ledger import Claim
 from sensam.evaluate.compare.plan import Plan, parse_plan
 
+SCALED_STEPS, FULL_STEPS = 200, 50_000  # minutes on two cores; a day on a GPU
 SEED = 20  # of the generated scenes; no test and no teacher uses it
 
 
@@ -51,6 +52,7 @@ class Study(_Frozen):
     scenes: str
     entries: dict[str, StudyEntry]
     size: int = 64  # pixels of a window
+    full_size: int = 1024  # on given data: what the papers' encoders see
     clicks: bool = False  # scored by clicks instead of class maps
     scaled: dict[str, Any] = Field(default_factory=dict)  # how all learn on generated scenes: parts of a plan
 
@@ -60,11 +62,15 @@ class Scale:
     """How large the runs are."""
 
     seeds: int = 3
-    steps: int = 200
+    steps: int | None = None  # on labels; by default few on generated scenes, many on given data
     teacher: str = "nano"
     batch: int = 8
     size: int | None = None  # of a window, instead of the study's
     scenes: int | None = None  # of each split, instead of the study's; only to try things
+
+    def length(self, *, generated: bool) -> int:
+        """Steps on labels."""
+        return self.steps or (SCALED_STEPS if generated else FULL_STEPS)
 
 
 @lru_cache
@@ -129,8 +135,10 @@ def make_plan(name: str, entries: Sequence[str], data: str, scale: Scale, *, gen
         for key, entry in study.entries.items()
         if key in entries
     }
-    train = {"size": scale.size or study.size, "batch": scale.batch, "workers": 0, **scaled.get("train", {})}
-    values = {"data": data, "entries": wanted, "seeds": scale.seeds, "steps": scale.steps, "teacher": scale.teacher}
+    size, workers = (study.size, {"workers": 0}) if generated else (study.full_size, {})
+    train = {"size": scale.size or size, "batch": scale.batch, **workers, **scaled.get("train", {})}
+    steps = scale.length(generated=generated)
+    values = {"data": data, "entries": wanted, "seeds": scale.seeds, "steps": steps, "teacher": scale.teacher}
     judged = {"judge": "clicks"} if study.clicks else {}
     return parse_plan({**scaled, **values, "control": False, "train": train, **judged}, f"study {name}")
 
@@ -148,7 +156,7 @@ def _entry(entry: StudyEntry, dataset: Dataset, scale: Scale, *, generated: bool
     if entry.home:
         found["domains"] = [home_of(dataset)]
     if entry.inherit != 1.0:
-        found["inherit_steps"] = max(1, round(entry.inherit * scale.steps))
+        found["inherit_steps"] = max(1, round(entry.inherit * scale.length(generated=generated)))
     return found
 
 

@@ -18,18 +18,22 @@ def render(results: Mapping[str, Any]) -> str:
         if key not in results:
             continue
         part = results[key]
-        data = part["data"] if isinstance(part["data"], str) else ", ".join(sorted(part["data"]))
-        about = f"{data}, {part['teacher']} as SAM, {part['seeds']} seeds, {part['steps']} steps"
         rows = [_row(claim) for claim in part["claims"]]
         head = ["| claim | paper | here (95 %) | verdict |", "|---|---|---|---|"]
-        blocks.append("\n".join([f"**{part['title']}** ({about})", "", *head, *rows]))
+        blocks.append("\n".join([f"**{part['title']}** ({_setting(part)})", "", *head, *rows]))
     return "\n\n".join(blocks)
+
+
+def _setting(part: Mapping[str, Any]) -> str:
+    data = part["data"] if isinstance(part["data"], str) else ", ".join(sorted(part["data"]))
+    return f"{data}, {part['teacher']} as SAM, {part['seeds']} seeds, {part['steps']} steps"
 
 
 def _row(claim: Mapping[str, Any]) -> str:
     printed = ", ".join(f"{value:+.2f}" for value in claim["printed"]) or "no number"
     measured = "; ".join(_measured(entry) for entry in claim["measured"]) or _safe(claim["why"])
-    return f"| {claim['claim']}: {_safe(claim['says'])} | {printed} | {measured} | {claim['verdict']} |"
+    otherwise = f" [{_setting(claim['setting'])}]" if "setting" in claim else ""
+    return f"| {claim['claim']}: {_safe(claim['says'])} | {printed} | {measured}{otherwise} | {claim['verdict']} |"
 
 
 def _measured(entry: Mapping[str, Any]) -> str:
