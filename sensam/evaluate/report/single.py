@@ -120,7 +120,8 @@ def _summary(outcome: Outcome | None, rows: Sequence[Row], split: str) -> str:
     found = record.scores["val"]
     reached = "nothing that can be scored" if found.miou is None else f"{100 * found.miou:.1f} mIoU"
     known = {name: value for name, value in found.iou.items() if value is not None}
-    text = f"{reached} on {found.images} images of the validation split ({split}), after {steps} steps."
+    images = f"{found.images} image{'s' * (found.images != 1)}"
+    text = f"{reached} on {images} of the validation split ({split}), after {steps} steps."
     if len(known) > 1:
         best, worst = max(known, key=known.__getitem__), min(known, key=known.__getitem__)
         text += f" Best class {best} ({100 * known[best]:.1f}), hardest {worst} ({100 * known[worst]:.1f})."
