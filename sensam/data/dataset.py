@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sensam.data.discovery import discover
 from sensam.data.labels import LabelCodec, LabelHW
-from sensam.data.layout import FILE_NAME, Colour, DatasetSpec, read_spec
+from sensam.data.layout import FILE_NAME, Colour, DatasetSpec, parse_spec, read_mapping
 from sensam.data.masks import read_mask
 from sensam.data.pairing import Item, Pairing, pair
 from sensam.data.polygons import Grid, burn
@@ -135,11 +135,21 @@ def open_dataset(folder_or_yaml: str | Path) -> Dataset:
     """A data set from its dataset.yaml, from a folder that holds one, or from a plain folder of images and masks."""
     path = Path(folder_or_yaml)
     if path.suffix in {".yaml", ".yml"}:
-        return Dataset(read_spec(path))
+        return _read(path)
     if not path.is_dir():
         raise InputError(f"{path} does not exist. Give a folder with images, or a {FILE_NAME}.")
     own = path / FILE_NAME
-    return Dataset(read_spec(own) if own.is_file() else discover(path))
+    return _read(own) if own.is_file() else Dataset(discover(path))
+
+
+def _read(path: Path) -> Dataset:
+    """What a dataset.yaml describes, or the published layout that it names."""
+    raw, base = read_mapping(path), path.resolve().parent
+    if "published" not in raw:
+        return Dataset(parse_spec(raw, base=base, where=str(path)))
+    from sensam.data.published.by_name import open_by_name  # these layouts are data sets themselves
+
+    return open_by_name(raw, base, str(path))
 
 
 def _fed_sensor(spec: DatasetSpec) -> Sensor:

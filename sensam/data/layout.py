@@ -198,23 +198,23 @@ class DatasetSpec(_Frozen):
         return tuple(entry.colour or spare[position % len(spare)] for position, entry in enumerate(self.classes))
 
 
-def read_spec(path: Path) -> DatasetSpec:
-    """A dataset.yaml, with its paths made absolute."""
+def read_mapping(path: Path) -> dict[str, Any]:
+    """A dataset.yaml as it is written."""
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} cannot be read as YAML ({str(error).splitlines()[0]}).") from error
     if not isinstance(raw, dict):
         raise InputError(f"{path} must be a mapping with `sensor`, `images`, `splits`; found {type(raw).__name__}.")
-    return parse_spec(raw, base=path.resolve().parent, where=str(path))
+    return raw
 
 
 def parse_spec(raw: dict[str, Any], *, base: Path, where: str = FILE_NAME) -> DatasetSpec:
     """Settings as read from YAML -> a checked specification; short forms are written out."""
     full = dict(raw)
-    full["root"] = base / _expand(str(raw.get("root", ".")), where)
+    full["root"] = base / expand(str(raw.get("root", ".")), where)
     if isinstance(raw.get("sensor"), str):
-        full["sensor"] = _load_sensor(_expand(raw["sensor"], where), base)
+        full["sensor"] = _load_sensor(expand(raw["sensor"], where), base)
     elif isinstance(raw.get("sensor"), dict):
         full["sensor"] = Sensor.from_dict(_named(raw["sensor"]), where=f"{where}: sensor")
     if "images" in raw:
@@ -234,7 +234,7 @@ def parse_spec(raw: dict[str, Any], *, base: Path, where: str = FILE_NAME) -> Da
         raise explain(error, DatasetSpec, where) from error
 
 
-def _expand(text: str, where: str) -> str:
+def expand(text: str, where: str) -> str:
     expanded = os.path.expandvars(text)
     missing = re.search(r"\$\{?(\w+)", expanded)
     if missing:

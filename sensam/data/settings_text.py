@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from sensam.data.discovery import guess
-from sensam.data.layout import FILE_NAME, BandStatistics
-from sensam.errors import InputError
+from sensam.data.layout import FILE_NAME, BandStatistics, read_mapping
+from sensam.errors import InputError, SettingsError
 
 NOTES = {
     "sensor": "what the numbers mean: a preset (`sensam sensors`) or your own bands",
@@ -44,6 +44,11 @@ def write_guess(folder: Path) -> Path:
 
 def write_statistics(path: Path, found: Mapping[str, BandStatistics], split: str) -> None:
     """Put `statistics` in place of the old ones, or at the end; every other line stays as it is."""
+    if "published" in read_mapping(path):
+        raise SettingsError(
+            f"{path} names a published layout, which has no place for statistics. Every run measures them; "
+            "to see them give --dry."
+        )
     values = {name: _rounded(each) for name, each in found.items()}
     block = _block("statistics", values, f"measured by sensam stats on split {split}: valid pixels, physical units")
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sensam.data.layout import parse_colour, parse_spec, read_spec
+from sensam.data.layout import parse_colour, parse_spec, read_mapping
 from sensam.errors import InputError, SettingsError
 
 PLAIN: dict[str, Any] = {
@@ -87,7 +87,7 @@ def test_environment_and_neighbouring_sensor_file(tmp_path: Path, monkeypatch: p
     (tmp_path / "own.yaml").write_text("name: own\nbands: [a]\n")
     path = tmp_path / "dataset.yaml"
     path.write_text(yaml.safe_dump(PLAIN | {"root": "${SOME_DATA}/set", "sensor": "own.yaml"}))
-    spec = read_spec(path)
+    spec = parse_spec(read_mapping(path), base=tmp_path)
     assert spec.root == Path("/somewhere/set")
     assert spec.sensor.band_names == ("a",)
 
@@ -97,7 +97,7 @@ def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "dataset.yaml"
     path.write_text(text)
     with pytest.raises(InputError, match=r"dataset\.yaml"):
-        read_spec(path)
+        read_mapping(path)
 
 
 def test_what_is_stored_may_be_several_things() -> None:

@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 from sensam.data.dataset import open_dataset
-from sensam.data.layout import read_spec
 from sensam.data.measure import measure
 from sensam.data.settings_text import settings_file, write_guess, write_statistics
 from sensam.errors import InputError, SettingsError
@@ -76,7 +75,7 @@ def test_old_statistics_are_replaced_where_they_stand(folder: Path) -> None:
     assert text.count("statistics:") == 1
     assert "# old" not in text
     assert text.endswith(WRITTEN)
-    assert read_spec(path).statistics["band_1"].pixels > 0
+    assert open_dataset(path).spec.statistics["band_1"].pixels > 0
 
 
 def test_a_band_without_a_valid_pixel_is_named(folder: Path) -> None:

@@ -20,13 +20,9 @@ from sensam.errors import InputError, SettingsError
 from sensam.run.assembly import fit_dataset
 from sensam.sensors import Sensor
 from sensam.types import Batch
+from tests.data.published.imitations import MASK, imitate_ivrg, picture
 
 Save = Callable[..., Path]
-MASK = np.repeat(np.repeat(np.array([[0, 1], [7, 255]], np.uint8), 4, 0), 4, 1)
-
-
-def picture(seed: int, bands: int = 3) -> np.ndarray:  # type: ignore[type-arg]
-    return np.random.default_rng(seed).integers(0, 256, (bands, 8, 8)).astype(np.uint8)
 
 
 def only(dataset: Dataset, split: str) -> Batch:
@@ -41,15 +37,7 @@ def save_array(path: Path, array: np.ndarray) -> None:  # type: ignore[type-arg]
 
 @pytest.fixture
 def ivrg(tmp_path: Path, save: Save) -> Path:
-    root = tmp_path / "NIRimages_nir"  # the words that change in file names, in a folder's
-    for split, scene, seed in (("train", "country", 0), ("test", "water", 1)):
-        near = picture(seed, 1)
-        save(root / f"Outdoor_dataset/{scene}/NIRimages/0001_nir.png", near)
-        save(root / f"Outdoor_dataset/{scene}/RGBimages/0001_rgb.png", picture(seed + 9))
-        save(root / f"labels/{scene}.png", MASK[None])
-        rows = f"{scene}/NIRimages/0001_nir.png,labels/{scene}.png\n\n"
-        (root / f"IVRG-nir_{split}_GroundTruth.csv").write_bytes(rows.encode("gbk"))
-    return root
+    return imitate_ivrg(tmp_path, save)
 
 
 def test_near_infrared_alone_and_behind_colour(ivrg: Path) -> None:
