@@ -231,7 +231,7 @@ def main() -> None:
     say(f"{budget}, SAM {arguments.teacher}")
     results: dict[str, Any] = {
         "machine": about,
-        "settings": {k: str(v) for k, v in vars(arguments).items()},
+        "settings": {k: str(v) for k, v in vars(arguments).items() if k not in ("folder", "output")},
         "sets": {},
     }
     for name in arguments.sets:
