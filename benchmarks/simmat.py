@@ -67,9 +67,9 @@ class Row:
 
     def line(self) -> str:
         mean = statistics.mean(self.scores)
-        spread = statistics.stdev(self.scores) if len(self.scores) > 1 else float("nan")
+        spread = f"± {100 * statistics.stdev(self.scores):<5.1f}" if len(self.scores) > 1 else " " * 7
         return (
-            f"{self.contestant:<36}{100 * mean:>7.1f} ± {100 * spread:<5.1f}{self.trained:>12,}"
+            f"{self.contestant:<36}{100 * mean:>7.1f} {spread}{self.trained:>12,}"
             f"{self.step_ms:>11.0f}{self.memory_mib:>12.0f}"
         )
 
