@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from sensam.evaluate.outcome import Outcome
 from sensam.evaluate.statistics import Standing
 
+FASTER = 1.1  # times, from which on a shorter training is a reason
+
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
@@ -72,7 +74,7 @@ def _p(value: float) -> str:
 
 
 def recommend(outcome: Outcome) -> Recommendation:
-    """The quickest to train among those that may be as good as the best.
+    """The best, or the quickest to train of those that may be as good and are clearly quicker.
 
     Being within noise is not enough: with few images, or many entries, so is what lies far behind. The interval of its
     own difference must reach zero as well.
@@ -82,16 +84,17 @@ def recommend(outcome: Outcome) -> Recommendation:
     level = [standing for standing in standings if standing.is_level]
     equals = [standing for standing in level if standing.behind is None or standing.behind.low <= 0]
     seconds = {standing.name: outcome.costs(standing.name).costs.all_seconds for standing in equals}
-    chosen = min(equals, key=lambda standing: (seconds[standing.name], -standing.mean))
+    faster = {name: seconds[best.name] / max(own, 1e-9) for name, own in seconds.items()}
+    quicker = [standing for standing in equals if standing is best or faster[standing.name] >= FASTER]
+    chosen = min(quicker, key=lambda standing: (seconds[standing.name], -standing.mean))
     command = outcome.costs(chosen.name).command
     if len(level) == 1:
         return Recommendation(best.name, "It is ahead of every other entry by more than noise.", command)
     if chosen is best:
-        return Recommendation(best.name, "It is ahead, and no entry that may be as good trains faster.", command)
-    ratio = seconds[best.name] / max(seconds[chosen.name], 1e-9)
-    faster = f"trains {ratio:.1f} times faster" if ratio >= 1.1 else "trains as fast"
+        return Recommendation(best.name, "It is ahead, and no entry that may be as good trains clearly faster.", command)
+    ahead, times = in_points(best.mean - chosen.mean), faster[chosen.name]
     return Recommendation(
         chosen.name,
-        f"It is within noise of {best.name}, which is ahead by {in_points(best.mean - chosen.mean)}, and {faster}.",
+        f"It is within noise of {best.name}, which is ahead by {ahead}, and trains {times:.1f} times faster.",
         command,
     )

@@ -29,6 +29,18 @@ def test_the_quickest_of_the_best_is_recommended() -> None:
     assert (alone.entry, alone.reason) == ("e2sam", "It is ahead of every other entry by more than noise.")
 
 
+def test_the_best_is_recommended_where_none_is_clearly_quicker() -> None:
+    outcome = made_up_outcome()
+    records = {
+        key: record.model_copy(update={"costs": record.costs.model_copy(update={"seconds": {"finetune": seconds}})})
+        for key, record in outcome.records.items()
+        for seconds in [38.0 if key[0] == "resam" else 40.0]
+    }
+    choice = recommend(replace(outcome, records=records))
+    assert choice.entry == "e2sam"
+    assert "no entry that may be as good trains clearly faster" in choice.reason
+
+
 def test_what_lies_far_behind_is_not_recommended_because_few_images_call_it_noise() -> None:
     outcome = made_up_outcome({"quick": 0.5, "b": 0.6, "c": 0.7, "d": 0.72, "best": 0.9}, images=3, seeds=(0, 1))
     quick = next(standing for standing in outcome.standings if standing.name == "quick")
