@@ -91,7 +91,7 @@ def recommend(outcome: Outcome) -> Recommendation:
     if len(level) == 1:
         return Recommendation(best.name, "It is ahead of every other entry by more than noise.", command)
     if chosen is best:
-        return Recommendation(best.name, "It is ahead, and no entry that may be as good trains clearly faster.", command)
+        return Recommendation(best.name, "It is ahead, and none that may be as good trains clearly faster.", command)
     ahead, times = in_points(best.mean - chosen.mean), faster[chosen.name]
     return Recommendation(
         chosen.name,

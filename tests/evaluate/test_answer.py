@@ -38,7 +38,7 @@ def test_the_best_is_recommended_where_none_is_clearly_quicker() -> None:
     }
     choice = recommend(replace(outcome, records=records))
     assert choice.entry == "e2sam"
-    assert "no entry that may be as good trains clearly faster" in choice.reason
+    assert "none that may be as good trains clearly faster" in choice.reason
 
 
 def test_what_lies_far_behind_is_not_recommended_because_few_images_call_it_noise() -> None:
