@@ -84,8 +84,8 @@ def collate(samples: Sequence[Sample], ignore: int) -> StoredBatch:
             valid_BCHW[row, :, :rows, :columns] = True if sample.valid_CHW is None else sample.valid_CHW
         if label_BHW is not None and sample.label_HW is not None:
             label_BHW[row, :rows, :columns] = sample.label_HW
-    clip_2BC = np.array([[sample.low_C for sample in samples], [sample.high_C for sample in samples]])
     line_2BC = np.array([[sample.gain_C for sample in samples], [sample.bias_C for sample in samples]])
+    clip_2BC = np.array([[sample.low_C for sample in samples], [sample.high_C for sample in samples]])
     return StoredBatch(
         torch.from_numpy(stored_BCHW),
         None if valid_BCHW is None else torch.from_numpy(valid_BCHW),

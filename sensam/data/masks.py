@@ -1,5 +1,6 @@
 """Mask files as they are stored: whole numbers in their own type, a palette's colours, an array inside a file."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from sensam.data.layout import FilesSpec, LabelSpec
 from sensam.data.native import ARRAY_SUFFIXES, area_to_read, kept_open
-from sensam.data.raster import Window
+from sensam.data.raster import RasterInfo, Window
 from sensam.data.readers import open_raster
 from sensam.data.resample import resample_linear, resample_nearest
 from sensam.data.sources import Version, describe_once, version_of
@@ -23,15 +24,16 @@ def read_mask(
     For label: palette the colours of a PNG's palette are looked up; otherwise its index stays an index.
     """
     version = version_of(path)
-    found = describe_once(path, files.variable, files.axes, version).size
-    if found == size:
-        return _read(path, files, window, version, colours=label.codec == "palette")
+    info = describe_once(path, files.variable, files.axes, version)
+    read = partial(_read, path, files, info, version, colours=label.codec == "palette")
+    if info.size == size:
+        return read(window)
     if label.stretch is None:
         raise InputError(
-            f"{path} has {found[0]} x {found[1]} pixels, its image has {size[0]} x {size[1]}. "
+            f"{path} has {info.height} x {info.width} pixels, its image has {size[0]} x {size[1]}. "
             "Cut both alike, or set label.stretch: nearest if they show the same ground."
         )
-    stored_CHW, nodata = _read(path, files, None, version, colours=label.codec == "palette")
+    stored_CHW, nodata = read(None)
     stretch = resample_nearest if label.stretch == "nearest" else _stretch_linear
     return _cut(stretch(stored_CHW, *size), window), nodata
 
@@ -41,7 +43,7 @@ def _stretch_linear(stored_CHW: NDArray[Any], rows: int, columns: int) -> NDArra
 
 
 def _read(
-    path: Path, files: FilesSpec, window: Window | None, version: Version, *, colours: bool
+    path: Path, files: FilesSpec, info: RasterInfo, version: Version, window: Window | None, *, colours: bool
 ) -> tuple[NDArray[Any], float | None]:
     if path.suffix.lower() in ARRAY_SUFFIXES:
         raster = open_raster(path, window=window, key=files.variable, axes=files.axes)
@@ -49,7 +51,7 @@ def _read(
     with kept_open(path, version) as dataset:
         stored_CHW = dataset.read(window=area_to_read(window, dataset.shape))
         if not colours or dataset.count != 1:
-            return stored_CHW, describe_once(path, version=version).nodata[0]
+            return stored_CHW, info.nodata[0]
         return _looked_up(stored_CHW[0], dataset, path), None
 
 

@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate as resize
 from sensam.data.dataset import Dataset
 from sensam.data.loader import Loader
 from sensam.data.raster import Window
-from sensam.data.stream import EvaluationStream
+from sensam.data.stream import Edges, EvaluationStream
 from sensam.data.windows import within
 from sensam.run.model import Model
 
@@ -25,6 +25,15 @@ class Answer:
     label_HW: Tensor
 
 
+def shown(
+    model: Model, dataset: Dataset, split: str, *, edges: Edges = "cut"
+) -> tuple[EvaluationStream, EvaluationStream | None]:
+    """A split as the model was trained to see it; where that is stretched, also the labels as they are on disk."""
+    fit = model.config.get("fit", "crop")
+    stream = EvaluationStream(dataset, split, size=model.segmenter.size, fit=fit, edges=edges)
+    return stream, EvaluationStream(dataset, split) if fit == "stretch" else None
+
+
 def answers(
     model: Model, dataset: Dataset, split: str, *, batch: int, workers: int = 0, device: torch.device | str = "cpu"
 ) -> Iterator[Answer]:
@@ -32,9 +41,7 @@ def answers(
 
     A model that was trained on stretched images sees stretched images; its logits are brought to the labels' own size.
     """
-    fit = model.config.get("fit", "crop")
-    stream = EvaluationStream(dataset, split, size=model.segmenter.size, fit=fit, edges="inside")
-    originals = EvaluationStream(dataset, split) if fit == "stretch" else None  # labels as they are on disk
+    stream, originals = shown(model, dataset, split, edges="inside")
     start = 0
     with torch.no_grad():
         for each in Loader(stream, batch_size=batch, workers=workers, device=device):

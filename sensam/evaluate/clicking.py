@@ -14,8 +14,9 @@ from scipy.ndimage import label as connect
 from sensam.data.clicks import RegionRule, find_regions, scoring_clicks
 from sensam.data.dataset import Dataset, open_dataset
 from sensam.data.loader import Loader
-from sensam.data.stream import EvaluationStream, Stream
+from sensam.data.stream import Stream
 from sensam.errors import InputError, SettingsError
+from sensam.evaluate.answers import shown
 from sensam.evaluate.masks import innermost
 from sensam.run import Model, fit_dataset, load
 from sensam.sam.framing import Embedded, Fit, embed
@@ -104,9 +105,7 @@ def score_clicks(
     if sam is None:
         raise SettingsError(f"A model of {model.segmenter.name} answers no clicks. Score its class maps instead.")
     rule = model.method.rule if isinstance(model.method, AsksRegions) else RegionRule(ignore=dataset.ignore)
-    fit = model.config.get("fit", "crop")
-    stream = EvaluationStream(dataset, split, size=model.segmenter.size, fit=fit)
-    originals = EvaluationStream(dataset, split) if fit == "stretch" else None
+    stream, originals = shown(model, dataset, split)
     report = evaluate_clicks(sam, stream, rule, originals=originals)
     scores = {
         "click_iou": report.iou,

@@ -21,10 +21,9 @@ from sensam.run.model import describe_model, load_start, trained_by
 from sensam.sam.anatomy import Anatomy
 from sensam.sam.model import Sam
 from sensam.sam.weights import load_sam, save_sam
-from sensam.train.checkpoint import Checkpoints
-from sensam.train.loop import StageRun
 from sensam.types import Batch
 from tests.methods.conftest import make_sensor, moment
+from tests.run.stopping import stopped_at
 
 SMALL = Anatomy(
     "small", 16, 2, 2, (1,), window=3, patch=8, image_size=32, embedding=16, decoder_heads=2, decoder_mlp=24
@@ -65,18 +64,8 @@ def test_the_same_seed_gives_the_same_losses_also_after_a_stop(
     whole, other = taught(heat, sam, tmp_path / "whole"), taught(heat, sam, tmp_path / "other", seed=1)
     assert len(whole) == 10
     assert [row["loss"] for row in whole] != [row["loss"] for row in other]
-    monkeypatch.setattr(Checkpoints, "is_due", lambda self: True)  # noqa: ARG005 - as it is called
-    account = StageRun._account
-
-    def stop(self: StageRun, epoch: int) -> None:
-        account(self, epoch)
-        if self.progress.step == 4:  # three steps an epoch: in the middle of the second
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(StageRun, "_account", stop)
-    with pytest.raises(KeyboardInterrupt):
+    with stopped_at(monkeypatch, 4):  # three steps an epoch: in the middle of the second
         taught(heat, sam, tmp_path / "broken")
-    monkeypatch.setattr(StageRun, "_account", account)
     state = torch.load(tmp_path / "broken/checkpoints/last.pt", weights_only=True)
     assert state
     assert taught(heat, sam, tmp_path / "broken", resume=True) == whole

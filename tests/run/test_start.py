@@ -27,9 +27,8 @@ from sensam.run.model import describe_model, load_start, restore, trained_by
 from sensam.sam.anatomy import Anatomy
 from sensam.sam.model import Sam
 from sensam.sam.weights import load_sam, save_sam
-from sensam.train.checkpoint import Checkpoints
-from sensam.train.loop import StageRun
 from tests.methods.conftest import make_sensor
+from tests.run.stopping import stopped_at
 from tests.train.tiny import Tiny, TinyConfig
 
 TINY = Anatomy("tiny", 16, 2, 2, (1,), window=3, patch=8, image_size=32, embedding=16, decoder_heads=2, decoder_mlp=24)
@@ -86,18 +85,8 @@ def test_stopped_and_resumed_it_ends_the_same(tmp_path: Path, sam: Path, monkeyp
         return (out / "model/model.safetensors").read_bytes(), (out / "log.csv").read_text()
 
     whole = run("whole")
-    monkeypatch.setattr(Checkpoints, "is_due", lambda self: True)  # noqa: ARG005 - as it is called
-    account = StageRun._account
-
-    def stop(self: StageRun, epoch: int) -> None:
-        account(self, epoch)
-        if self.progress.step == 3:  # two steps an epoch: in the middle of the second
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(StageRun, "_account", stop)
-    with pytest.raises(KeyboardInterrupt):
+    with stopped_at(monkeypatch, 3):  # two steps an epoch: in the middle of the second
         run("broken")
-    monkeypatch.setattr(StageRun, "_account", account)
     assert not (tmp_path / "broken/model").exists()
     assert run("broken") == whole
 

@@ -52,8 +52,8 @@ class Camera(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Pinhole:
-    """An ordinary lens without distortion; `fov_deg` spans the columns."""
+class _Turned:
+    """What a camera with an optical axis has, whatever its lens; `fov_deg` spans the columns."""
 
     size: tuple[int, int]
     position: tuple[float, float, float]
@@ -62,6 +62,21 @@ class Pinhole:
     pitch: float = 0.0  # upwards
     wraps: bool = False
 
+    def forward(self) -> Field:
+        """The optical axis."""
+        return self._to_world(np.array([1, 0, 0], np.float32))
+
+    def _to_world(self, vectors: Field) -> Field:
+        return np.asarray(vectors @ _rotation(self.yaw, self.pitch).T)
+
+    def _to_camera(self, vectors: Field) -> Field:
+        return np.asarray(vectors @ _rotation(self.yaw, self.pitch))
+
+
+@dataclass(frozen=True, slots=True)
+class Pinhole(_Turned):
+    """An ordinary lens without distortion; `fov_deg` spans the columns."""
+
     @property
     def focal_px(self) -> float:
         return float(self.size[1] / 2 / np.tan(np.radians(self.fov_deg) / 2))
@@ -69,10 +84,6 @@ class Pinhole:
     @property
     def pixel_angle(self) -> float:
         return 1 / self.focal_px
-
-    def forward(self) -> Field:
-        """The optical axis."""
-        return self._to_world(np.array([1, 0, 0], np.float32))
 
     def rays(self) -> Field:
         """Unit directions, 3 x H x W."""
@@ -103,34 +114,17 @@ class Pinhole:
         bounds = [*_extent(row, seen), *_extent(column, seen)]
         return _whole_pixels(bounds, np.asarray(seen.any(axis=1)), self.size, columns_wrap=False)
 
-    def _to_world(self, vectors: Field) -> Field:
-        return np.asarray(vectors @ _rotation(self.yaw, self.pitch).T)
-
-    def _to_camera(self, vectors: Field) -> Field:
-        return np.asarray(vectors @ _rotation(self.yaw, self.pitch))
-
 
 @dataclass(frozen=True, slots=True)
-class Fisheye:
+class Fisheye(_Turned):
     """An equidistant lens: pixels from the middle are angle from the axis; `fov_deg` spans the columns.
 
     Rays go on beyond that circle, as far as straight behind the camera, so that every pixel has one.
     """
 
-    size: tuple[int, int]
-    position: tuple[float, float, float]
-    fov_deg: float
-    yaw: float = 0.0
-    pitch: float = 0.0  # upwards
-    wraps: bool = False
-
     @property
     def pixel_angle(self) -> float:
         return float(np.radians(self.fov_deg) / self.size[1])
-
-    def forward(self) -> Field:
-        """The optical axis."""
-        return np.asarray(_rotation(self.yaw, self.pitch)[:, 0])
 
     def away(self) -> Field:
         """Radians from the axis, H x W."""
@@ -142,11 +136,11 @@ class Fisheye:
         away = self.away()
         aside = np.sin(away) / np.maximum(np.hypot(down, right), 1e-9)
         ray = np.stack([np.cos(away), -right * aside, -down * aside], -1).astype(np.float32)
-        return np.ascontiguousarray(np.moveaxis(ray @ _rotation(self.yaw, self.pitch).T, 2, 0))
+        return np.ascontiguousarray(np.moveaxis(self._to_world(ray), 2, 0))
 
     def project(self, rays_3HW: Field) -> tuple[Field, Field]:
         """Row and column of directions, (0, 0) the middle of the first pixel; straight behind, any place on a rim."""
-        along, left, up = np.moveaxis(np.moveaxis(rays_3HW, 0, -1) @ _rotation(self.yaw, self.pitch), -1, 0)
+        along, left, up = np.moveaxis(self._to_camera(np.moveaxis(rays_3HW, 0, -1)), -1, 0)
         aside = np.hypot(left, up)
         scale = np.arctan2(aside, along) / np.maximum(aside, 1e-9) / self.pixel_angle
         row, column = self.size[0] / 2 - up * scale, self.size[1] / 2 - left * scale
@@ -164,7 +158,7 @@ class Fisheye:
 
     def windows(self, placement: Placement) -> Windows:
         """Windows of boxes, by the balls around them: each lies in a part of a ring about the image's middle."""
-        offset = (placement.centre_N3 - np.asarray(self.position, np.float32)) @ _rotation(self.yaw, self.pitch)
+        offset = self._to_camera(placement.centre_N3 - np.asarray(self.position, np.float32))
         along, left, up = offset.T
         distance = np.sqrt((offset * offset).sum(axis=1))
         share = np.sqrt((placement.half_N3**2).sum(axis=1)) / np.maximum(distance, 1e-9)

@@ -22,13 +22,18 @@ from sensam.run.model import as_model, describe_model, trained_by
 from sensam.sam.weights import load_sam
 
 
-def test_a_student_can_be_what_all_entries_start_from(
-    make_plan: Callable[..., Plan], tiny_sam: Path, drive_data: Path, tmp_path: Path
-) -> None:
+def untrained(tiny_sam: Path, drive_data: Path) -> Scratch:
+    """A method for the data set, with statistics that change nothing."""
     dataset = open_dataset(drive_data)
     bands = len(dataset.sensor.bands)
     sensor = dataset.sensor.with_statistics([0.0] * bands, [1.0] * bands)
-    student = Scratch(Task(sensor, dataset.classes, load_sam(tiny_sam), size=32), Scratch.Config())
+    return Scratch(Task(sensor, dataset.classes, load_sam(tiny_sam), size=32), Scratch.Config())
+
+
+def test_a_student_can_be_what_all_entries_start_from(
+    make_plan: Callable[..., Plan], tiny_sam: Path, drive_data: Path, tmp_path: Path
+) -> None:
+    student = untrained(tiny_sam, drive_data)
     config = describe_model(student, "scratch", colours=(), stages=("finetune",))
     save_model(tmp_path / "student", student, trained_by(student, ("finetune",)), config, {})
     plan = make_plan(methods=["cwsam"], teacher=str(tmp_path / "student"))
@@ -38,10 +43,7 @@ def test_a_student_can_be_what_all_entries_start_from(
 def test_operations_of_a_model_that_looks_at_whole_images_are_those_of_an_image(
     tiny_sam: Path, drive_data: Path
 ) -> None:
-    dataset = open_dataset(drive_data)
-    bands = len(dataset.sensor.bands)
-    sensor = dataset.sensor.with_statistics([0.0] * bands, [1.0] * bands)
-    method = Scratch(Task(sensor, dataset.classes, load_sam(tiny_sam), size=32), Scratch.Config())
+    method = untrained(tiny_sam, drive_data)
     config = describe_model(method, "scratch", colours=(), stages=("finetune",))
     whole, window = as_model(method, config | {"size": WHOLE}), as_model(method, config)
     assert count_gflops(whole, (32, 32)) == count_gflops(window, (320, 320)) > 0
