@@ -84,10 +84,10 @@ def make_plan(name: str, data: Path, arguments: argparse.Namespace) -> Plan:
     return parse_plan(values, f"the plan for {name}")
 
 
-def contest(plan: Plan, folder: Path, say: Say) -> tuple[Plan, Outcome]:
+def contest(plan: Plan, folder: Path, settings: MachineSettings, say: Say) -> tuple[Plan, Outcome]:
     """Train, validate, then test every entry; what was finished before is not done again."""
     plan = runner.prepare(plan, folder)
-    bench = runner.open_bench(plan, folder, MachineSettings(accelerator="cpu"), Display(None))
+    bench = runner.open_bench(plan, folder, settings, Display(None))
     runner.work(bench, lambda line: print(f"  {line}", flush=True))
     outcome = gather(plan, folder)
     page = report(plan, folder, outcome)
@@ -147,9 +147,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", choices=[*GENERATED, *TILES, *SCENES], help="all of them by default")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=250, help="on labels, for every entry")
-    parser.add_argument("--inherit-steps", type=int, default=750, help="without labels")
+    parser.add_argument("--inherit-steps", type=int, default=800, help="without labels")
     parser.add_argument("--size", type=int, default=64, help="pixels on a side of a window")
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--triples", type=int, default=2, help="of each pass of the student")
     parser.add_argument("--neck-loss", type=float, default=0.0)
@@ -157,6 +157,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--candidates", type=int, default=40, help="triples among which SAM's best is looked for")
     parser.add_argument("--looked-at", type=int, default=6, help="images by which it is chosen")
     parser.add_argument("--quick", action="store_true", help="seafog alone and little of everything")
+    parser.add_argument("--precision", choices=["32", "bf16"], default="bf16", help="of training, for every entry")
     parser.add_argument("--threads", type=int, default=physical_cores())
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/e2sam"), help="the same folder goes on")
     parser.add_argument("--output", type=Path, help="a .md for what is printed")
@@ -180,10 +181,11 @@ def main() -> None:
         say(f"{fact}: {value}  ")
     say(f"teacher {arguments.teacher}, {arguments.steps} steps on labels for every entry, of {arguments.batch} windows")
     say(f"of {arguments.size} pixels; e2sam {arguments.inherit_steps} steps without labels before; {CONTROL}: both.")
+    settings = MachineSettings(accelerator="cpu", precision=arguments.precision)
     for name in arguments.sets or [*GENERATED, *TILES, *SCENES]:
         data = prepare(name, arguments.out / "data", quick=arguments.quick)
         folder = arguments.out / name
-        plan, outcome = contest(make_plan(name, data, arguments), folder, say)
+        plan, outcome = contest(make_plan(name, data, arguments), folder, settings, say)
         beyond(name, plan, folder, outcome, arguments, say)
         if arguments.output:
             arguments.output.parent.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,7 @@ def prepare(name: str, folder: Path, *, quick: bool) -> Path:
 
 
 def _generate(name: str, folder: Path, *, quick: bool) -> Path:
-    counts = {"train": 24, "val": 6, "test": 12} if quick else {"train": 320, "val": 16, "test": 40}
+    counts = {"train": 24, "val": 6, "test": 12} if quick else {"train": 640, "val": 16, "test": 40}
     if not (folder / "dataset.yaml").is_file():
         write(family(name), folder, seed=SEED, counts=counts, size=(128, 128))
     return folder / "dataset.yaml"

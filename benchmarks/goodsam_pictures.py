@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from goodsam import NO_RECTIFY, Bench, Budget, budget_of, parse
+from goodsam import FRESH, NO_RECTIFY, Bench, Budget, budget_of, parse
 from measuring import physical_cores
 from numpy.typing import NDArray
 from PIL import Image
@@ -109,14 +109,14 @@ def draw_real(bench: Bench, budget: Budget, out: Path) -> None:
         yaml.safe_dump({"sensor": sensor, "images": "*.png", "classes": classes, "splits": {"train": "*"}})
     )
     common: dict[str, Any] = {**bench.settings, "assistant_size": budget.assistant}
-    plan = budget.stage(budget.assistant_steps, size=budget.size[0])
+    plan = budget.stage(budget.assistant_steps, FRESH, batch=2 * budget.batch)
     path, student = bench.folder / "assistant-rgb", bench.folder / "real-student"
     if not (path / "model").is_dir():
         stages = {"assistant": plan}
         train(source, method="goodsam", out=path, settings=common, stages=stages, stop_after="assistant", quiet=True)
     common |= {"assistant": str(path), "rectify": NO_RECTIFY}
     if not (student / "model").is_dir():
-        steps = {"distil": budget.stage(max(2, budget.student_steps // 4), batch=1)}
+        steps = {"distil": budget.stage(budget.student_steps, FRESH, batch=1)}
         train(target, method="goodsam", out=student, settings=common, stages=steps, quiet=True)
     model = load(student)
     teachers = bench.teachers_for(model, common)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sensam.complaints import explain
 from sensam.errors import InputError, SettingsError, unknown
@@ -69,6 +69,11 @@ class MachineSettings(_Frozen):
     devices: int | Literal["auto"] = 1  # processes on each node
     nodes: int = Field(default=1, ge=1)
     precision: Literal["32", "bf16"] = "32"
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _as_written(cls, value: object) -> object:
+        return str(value) if isinstance(value, int) else value  # YAML and --set read 32 as a number
 
 
 class RunSettings(_Frozen):
