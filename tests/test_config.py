@@ -81,6 +81,13 @@ def test_assignments_reach_any_depth_and_read_values_as_yaml() -> None:
     assert values == {"data": "here", "method": "scratch", "train": {"batch": 2}}
 
 
+def test_full_precision_may_be_a_number_as_yaml_reads_it() -> None:
+    values = override({"data": "here", "method": "scratch"}, ["machine.precision=32"])
+    assert validate(RunSettings, values, "settings").machine.precision == "32"
+    with pytest.raises(SettingsError, match="precision"):
+        validate(RunSettings, override(values, ["machine.precision=16"]), "settings")
+
+
 @pytest.mark.parametrize("assignment", ["train.rate", "train..rate=1", "=1", "train.rate=[1", "data.name=1"])
 def test_an_assignment_that_makes_no_sense_is_refused(assignment: str) -> None:
     with pytest.raises(SettingsError, match="--set"):
