@@ -4,7 +4,7 @@ For every data set: a comparison as `sensam compare` makes it (every entry learn
 order; the test split is opened when all training is over). On generated scenes also: the error while inheriting,
 longer inheritance, day to night, one click without any label, missing bands. Means with deviations, never single runs.
 
-python benchmarks/e2sam.py                      everything, about 90 minutes on two cores
+python benchmarks/e2sam.py                      everything, five hours of one core; it may be stopped and goes on
 python benchmarks/e2sam.py --quick              seafog alone, little of everything, minutes: shows that it runs
 python benchmarks/e2sam.py --sets water12_hls mri3_lgg --steps 400 --inherit-steps 2000
 """
@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from e2sam_beyond import clicks_without_labels, inheritance_curve, missing_bands
 from e2sam_data import GENERATED, SCENES, TILES, prepare
+from e2sam_margins import beside_single_pixels, margins
 from measuring import machine, physical_cores
 
 from sensam.config import MachineSettings
@@ -99,6 +100,7 @@ def contest(plan: Plan, folder: Path, settings: MachineSettings, say: Say) -> tu
             curves = {entry: outcome.curve(entry).get(share) for entry in outcome.entries}
             points = (f"{e} {100 * c[0]:.1f} ± {100 * c[1]:.1f}" for e, c in curves.items() if c is not None)
             say(f"{100 * share:g} % of the labels: {'; '.join(points)}")
+    margins(outcome, say)
     say(f"all numbers: {page}")
     return plan, outcome
 
@@ -186,6 +188,7 @@ def main() -> None:
         data = prepare(name, arguments.out / "data", quick=arguments.quick)
         folder = arguments.out / name
         plan, outcome = contest(make_plan(name, data, arguments), folder, settings, say)
+        beside_single_pixels(name, outcome, say)
         beyond(name, plan, folder, outcome, arguments, say)
         if arguments.output:
             arguments.output.parent.mkdir(parents=True, exist_ok=True)

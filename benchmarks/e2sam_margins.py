@@ -1,0 +1,47 @@
+"""What benchmarks/e2sam.py says beyond a ranking: how far E2SAM is ahead, and what single pixels already give away."""
+
+from collections.abc import Callable
+
+from sensam.evaluate.outcome import Outcome
+from sensam.evaluate.statistics import Difference, compare, pseudovalues
+
+OURS = "e2sam"
+PER_PIXEL = {  # IoU of gradient boosting over single pixels and means of 7 x 7, all bands: the README of the data
+    "water12_hls": ("water", 0.619),
+    "worldcover12_hls": (None, 0.320),  # the mean over classes
+    "mri3_lgg": ("tumour", 0.210),
+    "crop_weed_nir2": ("weed", 0.674),
+    "s1_flood_sen1floods11": ("water", 0.682),
+}
+Say = Callable[[str], None]
+
+
+def margins(outcome: Outcome, say: Say) -> None:
+    """E2SAM over every other entry at every share of the labels, on the same seeds and images."""
+    others = [entry for entry in outcome.entries if entry != OURS]
+    say(f"\n{OURS} over, points of mIoU (95 %) | " + " | ".join(f"{100 * share:g} %" for share in outcome.shares))
+    confusions = {share: outcome.confusions(share) for share in outcome.shares}
+    for other in others:
+        cells = [
+            _in_points(compare(pseudovalues(found[OURS]), pseudovalues(found[other])))
+            for found in confusions.values()
+            if OURS in found and other in found
+        ]
+        say(f"  {other} | " + " | ".join(cells))
+
+
+def _in_points(found: Difference) -> str:
+    reach = f"{100 * found.value:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
+    return f"{reach}{' *' if found.is_real else ''}"
+
+
+def beside_single_pixels(name: str, outcome: Outcome, say: Say) -> None:
+    """Every entry beside what a model of single pixels reaches on a real set."""
+    if name not in PER_PIXEL:
+        return
+    of, bar = PER_PIXEL[name]
+    say(f"\nIoU of {of or 'all classes, their mean'}; gradient boosting of single pixels has {bar:.3f}")
+    for entry in outcome.entries:
+        score = outcome.class_scores(entry).get(of) if of else outcome.curve(entry).get(outcome.full)
+        if score is not None:
+            say(f"  {entry:<28}{score[0]:.3f} ± {score[1]:.3f}  {'above' if score[0] > bar else 'BELOW'}")
