@@ -104,10 +104,7 @@ def time_forward(path: Path, out: Path, arguments: argparse.Namespace) -> float:
     """Seconds of the forward passes alone: as many, on tiles that lie in memory."""
     job, vote = make_job(path, out, arguments)
     steps = job.layout.steps()
-    batches = [
-        np.stack([job.scene.read(job.layout.window(step.row, column))[0] for column in step.columns])
-        for step in steps[:KEPT]
-    ]
+    batches = [np.stack([job.scene.read(window)[0] for window in step.windows]) for step in steps[:KEPT]]
     vote(batches[0])
     device = torch.device(arguments.device)
     began = time.perf_counter()

@@ -18,10 +18,11 @@ from sensam.infer.onnx_network import check_fixed_size
 from sensam.infer.products import Extra, Storage, products
 from sensam.infer.regrid import Resolution, forget, regrid
 from sensam.infer.scene import Scene, open_quietly
+from sensam.infer.schedule import beside, between
 from sensam.infer.segmenter import Segmenter
 from sensam.infer.tiled import Layout, Mask, Progress, disk_needed, map_strip, memory_needed
 from sensam.infer.vectors import Outlines, write_polygons
-from sensam.infer.voting import Predict
+from sensam.infer.voting import Predict, Vote
 from sensam.infer.workplace import SUFFIX, Workplace, cannot_write
 from sensam.version import __version__
 
@@ -141,7 +142,12 @@ class SceneJob:
 
     def run(self, predict: Predict, *, strip: range | None = None, progress: Progress | None = None) -> int:
         """Predict what is not done yet; how many pixels were valid."""
-        return map_strip(self.scene, predict, self.layout, self.open(), strip=strip, mask=self.mask, progress=progress)
+        needs_processor = isinstance(predict, Vote) and predict.device.type == "cpu"
+        schedule = between if needs_processor and not self.scene.is_remote else beside
+        place, mask = self.open(), self.mask
+        return map_strip(
+            self.scene, predict, self.layout, place, strip=strip, mask=mask, progress=progress, schedule=schedule
+        )
 
     def complete(self, valid: int) -> tuple[Path, ...]:
         """Make the files of the raw planes and put them in place, the class map last."""

@@ -175,7 +175,8 @@ class _Plain:
         for stored_HW, out_HW, there_HW, gain, bias in zip(
             stored_CHW, target_CHW, judged, self.gain_C, self.bias_C, strict=True
         ):
-            np.multiply(stored_HW, gain, out=out_HW)
+            out_HW[...] = stored_HW  # half the time of a product of two types
+            out_HW *= gain
             out_HW += bias
             if there_HW is not None:
                 out_HW[~there_HW] = 0

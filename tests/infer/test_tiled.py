@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sensam.infer.products import Product
 from sensam.infer.scene import _pieces
+from sensam.infer.schedule import beside, between
 from sensam.infer.tiled import Layout, map_strip
 from sensam.infer.workplace import Workplace
 
@@ -63,10 +64,13 @@ def spread(image_BCHW):
 RAW = Product("raw", ("a", "b", "c"), "float32", 9, 1.0, lambda probability: probability.copy())
 
 
-def run(scene, layout, predict=softmax, folder=None, strips=None, plan="plan"):
+def run(scene, layout, predict=softmax, folder=None, strips=None, plan="plan", schedule=beside):
     with tempfile.TemporaryDirectory() as made:
         workplace = Workplace(Path(folder or made) / "place", plan, scene.size, (RAW,))
-        valid = sum(map_strip(scene, predict, layout, workplace, strip=strip) for strip in strips or [layout.rows.own])
+        valid = sum(
+            map_strip(scene, predict, layout, workplace, strip=strip, schedule=schedule)
+            for strip in strips or [layout.rows.own]
+        )
         return workplace.read(RAW, (0, scene.size[0])), valid
 
 
@@ -77,11 +81,12 @@ def run(scene, layout, predict=softmax, folder=None, strips=None, plan="plan"):
     st.integers(6, 24).flatmap(lambda side: st.tuples(st.just(side), st.integers(0, side // 2))),
     st.integers(1, 4),
     st.booleans(),
+    st.sampled_from([beside, between]),
 )
-def test_for_a_pointwise_model_tiling_changes_nothing(height, width, tile, batch, wraps):
+def test_for_a_pointwise_model_tiling_changes_nothing(height, width, tile, batch, wraps, schedule):
     scene = image(height, width)
     layout = Layout.of(scene.size, *tile, batch, CLASSES, wraps=wraps)
-    found, valid = run(scene, layout)
+    found, valid = run(scene, layout, schedule=schedule)
     expected = np.where(scene.valid_HW, softmax(scene.pixels_CHW[None])[0], 9)
     assert np.abs(found - expected).max() < 1e-6
     assert valid == scene.valid_HW.sum()
@@ -100,9 +105,10 @@ def test_strips_make_the_same_numbers_as_the_whole(height, width, parts, overlap
 
 @pytest.mark.parametrize("stop", [1, 2, 5, 9])
 @pytest.mark.parametrize("wraps", [False, True])
-def test_a_killed_run_goes_on_with_what_was_done(tmp_path, stop, wraps):
+@pytest.mark.parametrize(("schedule", "batch"), [(beside, 2), (between, 2), (between, 1)])
+def test_a_killed_run_goes_on_with_what_was_done(tmp_path, stop, wraps, schedule, batch):
     scene = image(50, 61)
-    layout = Layout.of(scene.size, 16, 5, 2, CLASSES, wraps=wraps)
+    layout = Layout.of(scene.size, 16, 5, batch, CLASSES, wraps=wraps)
     whole, valid = run(scene, layout, spread)
     calls = []
 
@@ -113,13 +119,17 @@ def test_a_killed_run_goes_on_with_what_was_done(tmp_path, stop, wraps):
         return spread(batch)
 
     with pytest.raises(KeyboardInterrupt):
-        run(scene, layout, failing, tmp_path)
+        run(scene, layout, failing, tmp_path, schedule=schedule)
     again = []
-    found, seen = run(scene, layout, lambda batch: (again.append(1), spread(batch))[1], tmp_path)
+
+    def counting(batch):
+        again.append(len(batch))
+        return spread(batch)
+
+    found, seen = run(scene, layout, counting, tmp_path, schedule=schedule)
     assert np.array_equal(found, whole)
     assert seen == valid
-    assert len(again) < len(layout.steps())
-    # What was in the writer's hands when the run died is done again, no more.
+    # What was predicted but not yet written when the run died is done again, no more.
     assert len(again) + stop <= len(layout.steps()) + 3
 
 
