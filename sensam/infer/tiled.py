@@ -75,31 +75,27 @@ def map_strip(
     schedule: Schedule = beside,
 ) -> int:
     """Predict the rows of tiles in `strip` (all by default) that are not done yet; how many pixels were valid."""
-    strip = strip or layout.rows.own
-    steps = layout.steps(strip)
-    work = _Strip(scene, predict, layout, workplace, strip, mask, progress, len(steps))
-    schedule(steps[work.state.batches :], work)
+    work = _Strip(scene, predict, layout, workplace, strip or layout.rows.own, mask, progress)
+    schedule(work.steps[work.state.batches :], work)
     return work.state.valid
 
 
+@dataclass(eq=False)
 class _Strip:
     """The work on some rows of tiles, from where a killed run left it."""
 
-    def __init__(
-        self,
-        scene: Scene,
-        predict: Predict,
-        layout: Layout,
-        workplace: Workplace,
-        strip: range,
-        mask: Mask | None,
-        progress: Progress | None,
-        batches: int,
-    ) -> None:
-        self.scene, self.model, self.layout, self.workplace = scene, predict, layout, workplace
-        self.strip, self.mask, self.progress, self.batches = strip, mask, progress, batches
-        self.state = workplace.strip(strip.start)
-        self.weave = Weave(layout.rows, layout.columns, self.state.folder)
+    scene: Scene
+    model: Predict
+    layout: Layout
+    workplace: Workplace
+    strip: range
+    mask: Mask | None
+    progress: Progress | None
+
+    def __post_init__(self) -> None:
+        self.steps = self.layout.steps(self.strip)
+        self.state = self.workplace.strip(self.strip.start)
+        self.weave = Weave(self.layout.rows, self.layout.columns, self.state.folder)
         if self.state.batches:
             self.weave.resume(self.state.beside(self.state.batches))
         self.began = time.perf_counter()
@@ -127,7 +123,7 @@ class _Strip:
         self.weave.save(self.state.beside(self.state.batches + 1))
         self.state.advance(pixels)
         if self.progress is not None:
-            self.progress(self.state.batches, self.batches, time.perf_counter() - self.began)
+            self.progress(self.state.batches, len(self.steps), time.perf_counter() - self.began)
 
     def _finish_tile(self, row: int, column: int, valid_HW: Valid, probability_KHW: Found) -> int:
         """How many pixels of what this tile finishes were valid."""
