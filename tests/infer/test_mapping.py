@@ -13,11 +13,14 @@ import pyogrio
 import pytest
 import rasterio
 import shapely
+import torch
 from rasterio.warp import transform_bounds
 
 from sensam.errors import InputError, SettingsError
+from sensam.infer import mapping
 from sensam.infer.area import window_of_box
 from sensam.infer.mapping import MapSettings, SceneJob, Target
+from sensam.infer.schedule import beside, between
 from sensam.infer.vectors import Outlines
 from sensam.infer.voting import Vote
 from tests.infer.mapmaking import (
@@ -48,6 +51,25 @@ def scene(tmp_path):
     pixels = ground(90, 130)
     pixels[:, :20, :30] = 0
     return write_scene(tmp_path / "in" / "scene.tif", pixels), pixels
+
+
+@pytest.mark.parametrize(
+    ("is_remote", "on_gpu", "expected"), [(False, False, between), (True, False, beside), (False, True, beside)]
+)
+def test_a_model_takes_turns_where_it_needs_the_processor_that_also_reads(
+    scene, tmp_path, monkeypatch, is_remote, on_gpu, expected
+):
+    chosen = []
+    monkeypatch.setattr(mapping, "map_strip", lambda *_, schedule, **__: chosen.append(schedule) or 1)
+    model = segmenter()
+    path = str(scene[0])
+    job = SceneJob(model, model.fingerprint, path, Target.of(path, tmp_path / "out", alone=True), MapSettings())
+    monkeypatch.setattr(job.scene, "is_remote", is_remote)
+    vote = Vote([model], device="cpu")
+    if on_gpu:
+        vote.device = torch.device("cuda")
+    job.run(vote)
+    assert chosen == [expected]
 
 
 def test_a_class_map_lies_where_the_scene_lies(scene, tmp_path):
@@ -297,7 +319,9 @@ def test_outputs_appear_only_when_complete_and_a_second_run_goes_on(scene, tmp_p
 KILLED = """
 import sys, time
 from tests.infer.mapmaking import segmenter, network
+from sensam.infer import mapping
 from sensam.infer.mapping import MapSettings, SceneJob, Target
+from sensam.infer.schedule import beside, between
 from sensam.infer.voting import Vote
 from pathlib import Path
 model = segmenter(network(3))
