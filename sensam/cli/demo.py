@@ -17,7 +17,7 @@ def demo(
     quick: Annotated[bool, typer.Option("--quick", help="A minute's version: too short for an effect.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of scenes and training.")] = 0,
 ) -> None:
-    """Generate 16-band scenes, inherit from SAM without labels, learn from six labels, map a scene; OUT/demo.png.
+    """Generate 16-band scenes, inherit from SAM without labels, learn from forty, map a scene; OUT/demo.png.
 
     Example: [bold]sensam demo demo/[/bold]
     """
