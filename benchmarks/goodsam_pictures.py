@@ -8,6 +8,7 @@ generated pictures, the student from this one panorama. What is shown is no scor
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,16 +81,22 @@ def _batch(image_CHW: Tensor) -> Batch:
 TITLES = ["panorama", "assistant, windows", "SAM's masks", "fused pseudo-label", "student, one pass"]
 
 
+def _named(pictures: Sequence[Picture], names: Sequence[str]) -> list[Panel]:
+    return [Panel(picture, caption=name) for picture, name in zip(pictures, names, strict=True)]
+
+
 def draw_generated(bench: Bench, out: Path, count: int = 3) -> None:
     """Test panoramas of the first seed."""
     model = load(bench.folder / "full")
     colours = model.segmenter.colours
-    rows = []
+    streets = []
     for batch, _ in zip(bench.tests(model), range(count), strict=False):
         assert batch.label_BHW is not None
         pictures = look(batch.image_BCHW[0], model, bench.teachers(), colours)
-        rows.append([Panel(picture) for picture in (*pictures, paint(batch.label_BHW[0].numpy(), colours))])
-    save_figure(draw_panels([*TITLES, "truth"], rows), out / "goodsam-generated.png")
+        streets.append(_named((*pictures, paint(batch.label_BHW[0].numpy(), colours)), [*TITLES, "truth"]))
+    # Panoramas are wide: what is made of one stands below it, not beside.
+    titles = [f"street {number}" for number in range(1, len(streets) + 1)]
+    save_figure(draw_panels(titles, list(zip(*streets, strict=True))), out / "goodsam-generated.png")
 
 
 def draw_real(bench: Bench, budget: Budget, out: Path) -> None:
@@ -122,7 +129,7 @@ def draw_real(bench: Bench, budget: Budget, out: Path) -> None:
     teachers = bench.teachers_for(model, common)
     (batch,) = Loader(EvaluationStream(open_dataset(target), "train", labels=False), batch_size=1)
     pictures = look(batch.image_BCHW[0], model, teachers, model.segmenter.colours)
-    figure = draw_panels(TITLES, [[Panel(picture) for picture in pictures]])
+    figure = draw_panels(["a real street"], [[panel] for panel in _named(pictures, TITLES)])
     save_figure(figure, out / "goodsam-real.png")
 
 
