@@ -63,7 +63,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="a .md file")
     arguments = parser.parse_args()
     load = Load(arguments.model, arguments.bands, arguments.tile)
-    lines = [f"{name}: {value}" for name, value in (machine("cpu") | vars(arguments)).items() if name != "output"]
+    lines = [f"{name}: {value}  " for name, value in (machine("cpu") | vars(arguments)).items() if name != "output"]
+    lines.append("")
     lines.append("| how | workers | seconds | scenes a minute | over plain maps shared evenly |")
     lines.append("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
