@@ -18,15 +18,12 @@ Say = Callable[[str], None]
 
 def margins(outcome: Outcome, say: Say) -> None:
     """E2SAM over every other entry at every share of the labels, on the same seeds and images."""
-    others = [entry for entry in outcome.entries if entry != OURS]
     say(f"\n{OURS} over, points of mIoU (95 %) | " + " | ".join(f"{100 * share:g} %" for share in outcome.shares))
-    confusions = {share: outcome.confusions(share) for share in outcome.shares}
-    for other in others:
-        cells = [
-            _in_points(compare(pseudovalues(found[OURS]), pseudovalues(found[other])))
-            for found in confusions.values()
-            if OURS in found and other in found
-        ]
+    scores = [{entry: pseudovalues(c) for entry, c in outcome.confusions(s).items()} for s in outcome.shares]
+    for other in outcome.entries:
+        if other == OURS:
+            continue
+        cells = [_in_points(compare(s[OURS], s[other])) if {OURS, other} <= s.keys() else "-" for s in scores]
         say(f"  {other} | " + " | ".join(cells))
 
 

@@ -144,9 +144,12 @@ class SceneJob:
         """Predict what is not done yet; how many pixels were valid."""
         needs_processor = isinstance(predict, Vote) and predict.device.type == "cpu"
         schedule = between if needs_processor and not self.scene.is_remote else beside
-        place, mask = self.open(), self.mask
         return map_strip(
-            self.scene, predict, self.layout, place, strip=strip, mask=mask, progress=progress, schedule=schedule
+            *(self.scene, predict, self.layout, self.open()),
+            strip=strip,
+            mask=self.mask,
+            progress=progress,
+            schedule=schedule,
         )
 
     def complete(self, valid: int) -> tuple[Path, ...]:

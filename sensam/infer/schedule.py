@@ -68,20 +68,22 @@ def between(steps: Sequence[Step], work: Work) -> None:
     coming = iter(steps)
     done: list[tuple[Step, list[Valid], list[Found]]] = []
     with ThreadPoolExecutor(READERS, "read") as readers, ThreadPoolExecutor(1, "write") as writer:
-        while some := _enough_for_all(coming):
-            reading = [[readers.submit(work.read, window) for window in step.windows] for step in some]
-            writing = [writer.submit(work.finish, *each) for each in done]
-            done.clear()
-            for each in writing:
-                each.result()
-            waiting = deque([future.result() for future in futures] for futures in reading)
-            del reading  # it would keep every tile of the round until its end
-            for step in some:
-                tiles = waiting.popleft()
-                done.append((step, [valid_HW for _, valid_HW in tiles], work.predict(tiles)))
-                del tiles
-        for last in done:
-            work.finish(*last)
+        try:
+            while some := _enough_for_all(coming):
+                reading = [[readers.submit(work.read, window) for window in step.windows] for step in some]
+                writing = [writer.submit(work.finish, *each) for each in done]
+                done.clear()
+                for each in writing:
+                    each.result()
+                waiting = deque([future.result() for future in futures] for futures in reading)
+                del reading  # it would keep every tile of the round until its end
+                for step in some:
+                    tiles = waiting.popleft()
+                    done.append((step, [valid_HW for _, valid_HW in tiles], work.predict(tiles)))
+                    del tiles
+        finally:  # what was predicted is kept even where the model fails
+            for last in done:
+                work.finish(*last)
 
 
 def _enough_for_all(coming: Iterator[Step]) -> list[Step]:

@@ -1,4 +1,4 @@
-"""A scene to raw planes, tile by tile: reading, predicting and writing overlap, and a killed run goes on."""
+"""A scene to raw planes, tile by tile; a killed run goes on."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -76,7 +76,7 @@ def map_strip(
 ) -> int:
     """Predict the rows of tiles in `strip` (all by default) that are not done yet; how many pixels were valid."""
     work = _Strip(scene, predict, layout, workplace, strip or layout.rows.own, mask, progress)
-    schedule(work.steps[work.state.batches :], work)
+    schedule(work.left, work)
     return work.state.valid
 
 
@@ -93,10 +93,11 @@ class _Strip:
     progress: Progress | None
 
     def __post_init__(self) -> None:
-        self.steps = self.layout.steps(self.strip)
+        steps = self.layout.steps(self.strip)
         self.state = self.workplace.strip(self.strip.start)
+        self.batches, self.left = len(steps), steps[self.state.batches :]
         self.weave = Weave(self.layout.rows, self.layout.columns, self.state.folder)
-        if self.state.batches:
+        if self.state.batches and self.left and not self.left[0].starts_row:
             self.weave.resume(self.state.beside(self.state.batches))
         self.began = time.perf_counter()
 
@@ -123,7 +124,7 @@ class _Strip:
         self.weave.save(self.state.beside(self.state.batches + 1))
         self.state.advance(pixels)
         if self.progress is not None:
-            self.progress(self.state.batches, len(self.steps), time.perf_counter() - self.began)
+            self.progress(self.state.batches, self.batches, time.perf_counter() - self.began)
 
     def _finish_tile(self, row: int, column: int, valid_HW: Valid, probability_KHW: Found) -> int:
         """How many pixels of what this tile finishes were valid."""
