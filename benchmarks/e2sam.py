@@ -36,6 +36,7 @@ from sensam.train.display import Display
 METHODS = ("scratch", "sam3", "resam", "repe", "e2sam", "unet")
 SHARES = (1.0, 0.1, 0.01)
 KNOWING = ("sam3", "resam", "e2sam")  # their encoders come from SAM or have inherited from it
+ON_GENERATED, ON_REAL = 250, 400  # steps on labels: after as many, methods can be told apart
 MISSING, BRIEF = "e2sam, bands go missing", "e2sam, a quarter of inheritance"
 DAYTIME = ("scratch", "repe", "e2sam")  # entries of `drive` that also learn by day alone
 Say = Callable[[str], None]
@@ -69,7 +70,7 @@ def make_plan(name: str, data: Path, arguments: argparse.Namespace) -> Plan:
         "entries": entries(name, settings, arguments.inherit_steps),
         "seeds": arguments.seeds,
         "shares": list(SHARES) if name == "seafog" and not arguments.quick else [1.0],
-        "steps": arguments.steps,
+        "steps": arguments.steps or (ON_GENERATED if name in GENERATED else ON_REAL),
         "inherit_steps": arguments.inherit_steps,
         "inherit": {"optimiser": "muon"},
         "teacher": arguments.teacher,
@@ -93,6 +94,7 @@ def contest(plan: Plan, folder: Path, settings: MachineSettings, say: Say) -> tu
     outcome = gather(plan, folder)
     page = report(plan, folder, outcome)
     say(f"\n## {outcome.title}\n")
+    say(f"{plan.steps} steps on labels for every entry; e2sam {plan.inherit_steps} without before; {CONTROL}: both.")
     for line in [*ranking_lines(outcome), headline(outcome)]:
         say(line)
     for share in sorted(plan.shares):
@@ -101,7 +103,7 @@ def contest(plan: Plan, folder: Path, settings: MachineSettings, say: Say) -> tu
             points = (f"{e} {100 * c[0]:.1f} ± {100 * c[1]:.1f}" for e, c in curves.items() if c is not None)
             say(f"{100 * share:g} % of the labels: {'; '.join(points)}")
     margins(outcome, say)
-    say(f"all numbers: {page}")
+    print(f"all numbers: {page}")
     return plan, outcome
 
 
@@ -148,7 +150,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", nargs="+", choices=[*GENERATED, *TILES, *SCENES], help="all of them by default")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=250, help="on labels, for every entry")
+    parser.add_argument("--steps", type=int, help="on labels, for every entry; otherwise 250, on real sets 400")
     parser.add_argument("--inherit-steps", type=int, default=800, help="without labels")
     parser.add_argument("--size", type=int, default=64, help="pixels on a side of a window")
     parser.add_argument("--batch", type=int, default=4)
@@ -181,8 +183,7 @@ def main() -> None:
     say = partial(_say, lines)
     for fact, value in machine("cpu").items():
         say(f"{fact}: {value}  ")
-    say(f"teacher {arguments.teacher}, {arguments.steps} steps on labels for every entry, of {arguments.batch} windows")
-    say(f"of {arguments.size} pixels; e2sam {arguments.inherit_steps} steps without labels before; {CONTROL}: both.")
+    say(f"teacher {arguments.teacher}; steps of {arguments.batch} windows of {arguments.size} pixels")
     settings = MachineSettings(accelerator="cpu", precision=arguments.precision)
     for name in arguments.sets or [*GENERATED, *TILES, *SCENES]:
         data = prepare(name, arguments.out / "data", quick=arguments.quick)
