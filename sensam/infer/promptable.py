@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from sensam.errors import InputError
+from sensam.infer.closer import Outlines, look_closer
 from sensam.infer.pixels import Picture, check_sensor, read_pixels
 from sensam.infer.prompts import check_prompts
 from sensam.sam.automatic import AutomaticSettings, generate
@@ -92,6 +93,20 @@ class Predictor:
         if valid_HW is not None:
             found &= valid_HW.to(found.device)
         return Prediction(found, scores, logits)
+
+    def look_closer(self, boxes: ArrayLike | Tensor) -> Outlines:
+        """One mask for each box, (4,) or (N, 4), which is enlarged with its surroundings and encoded anew.
+
+        For what is small in the image: there it finds more than `predict`, at one pass of the encoder for each box.
+        """
+        pixels_CHW, valid_HW, embedded = self._current()
+        as_it_is = Fit(resize=False, square=False).frame(embedded.frame.native, self.sam.anatomy.image_size)
+        boxes_N4 = check_prompts(None, None, boxes, None, as_it_is, self._mask_size(embedded)).boxes_N4
+        assert boxes_N4 is not None
+        found = look_closer(self.sam, pixels_CHW, boxes_N4, longest_side=self.fit.longest_side, square=self.fit.square)
+        if valid_HW is not None:
+            found.masks_NHW.logical_and_(valid_HW.to(found.masks_NHW.device))
+        return found
 
     def everything(self, settings: AutomaticSettings | None = None) -> Regions:
         """Masks of everything in the image, from a grid of points."""
