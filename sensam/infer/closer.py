@@ -21,10 +21,9 @@ class Outlines:
 
 
 @torch.no_grad()
-def look_closer(sam: Sam, image_CHW: Tensor, boxes_N4: Tensor, *, longest_side: int | None, square: bool) -> Outlines:
+def look_closer(sam: Sam, image_CHW: Tensor, boxes_N4: Tensor, fit: Fit) -> Outlines:
     """Every box with an encoding of its own. What lies outside of its surroundings belongs to no mask."""
     size = (image_CHW.shape[-2], image_CHW.shape[-1])
-    fit = Fit(longest_side, square=square)
     masks, scores = [], []
     for box_4 in boxes_N4:
         x0, y0, x1, y1 = surroundings(box_4, size)
@@ -43,11 +42,11 @@ def surroundings(box_4: Tensor, size: tuple[int, int]) -> tuple[int, int, int, i
     """A square around a box as x0, y0, x1, y1; at the image's edge it is moved inwards before it is cut."""
     x0, y0, x1, y1 = box_4.tolist()
     side = round(max(x1 - x0, y1 - y0) * (1 + 2 * MARGIN)) + 1
-    left, right = _stretch((x0 + x1) / 2, side, size[1])
-    upper, lower = _stretch((y0 + y1) / 2, side, size[0])
-    return left, upper, right, lower
+    left, columns = moved_inside(round((x0 + x1 - side) / 2), side, size[1])
+    upper, rows = moved_inside(round((y0 + y1 - side) / 2), side, size[0])
+    return left, upper, left + columns, upper + rows
 
 
-def _stretch(centre: float, side: int, limit: int) -> tuple[int, int]:
-    start = min(max(0, round(centre - side / 2)), max(0, limit - side))
-    return start, min(start + side, limit)
+def moved_inside(start: int, side: int, length: int) -> tuple[int, int]:
+    """Where a window of `side` pixels starts on an axis that it must not leave, and how many of them there are."""
+    return max(0, min(start, length - side)), min(side, length)

@@ -1,7 +1,7 @@
 """The predictor: an image is set once, then prompted often."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from numpy.typing import ArrayLike
@@ -12,7 +12,7 @@ from sensam.infer.closer import Outlines, look_closer
 from sensam.infer.pixels import Picture, check_sensor, read_pixels
 from sensam.infer.prompts import check_prompts
 from sensam.sam.automatic import AutomaticSettings, generate
-from sensam.sam.framing import Embedded, Fit, embed
+from sensam.sam.framing import Embedded, Fit, Frame, embed
 from sensam.sam.model import Sam
 from sensam.sam.regions import Regions
 from sensam.sensors import Sensor
@@ -97,13 +97,14 @@ class Predictor:
     def look_closer(self, boxes: ArrayLike | Tensor) -> Outlines:
         """One mask for each box, (4,) or (N, 4), which is enlarged with its surroundings and encoded anew.
 
-        For what is small in the image: there it finds more than `predict`, at one pass of the encoder for each box.
+        For what is small in the image, at one pass of the encoder for each box.
         """
         pixels_CHW, valid_HW, embedded = self._current()
-        as_it_is = Fit(resize=False, square=False).frame(embedded.frame.native, self.sam.anatomy.image_size)
+        native = embedded.frame.native
+        as_it_is = Frame(native, scaled=native, encoded=native)
         boxes_N4 = check_prompts(None, None, boxes, None, as_it_is, self._mask_size(embedded)).boxes_N4
         assert boxes_N4 is not None
-        found = look_closer(self.sam, pixels_CHW, boxes_N4, longest_side=self.fit.longest_side, square=self.fit.square)
+        found = look_closer(self.sam, pixels_CHW, boxes_N4, replace(self.fit, resize=True))
         if valid_HW is not None:
             found.masks_NHW.logical_and_(valid_HW.to(found.masks_NHW.device))
         return found

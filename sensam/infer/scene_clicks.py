@@ -15,6 +15,7 @@ from sensam.data.raster import RasterInfo, Window
 from sensam.data.readers import open_raster
 from sensam.errors import InputError, SettingsError
 from sensam.infer.click_places import Point, Wanted
+from sensam.infer.closer import moved_inside
 from sensam.infer.locate import Located, is_remote
 from sensam.infer.scene import Scene
 from sensam.nn.shelf import Shelf
@@ -71,7 +72,7 @@ class SceneClicks:
         place = []
         for middle, length in zip(((y0 + y1) / 2, (x0 + x1) / 2), self.size, strict=True):
             start = round((middle - side / 2) / step) * step
-            place.append((max(0, min(start, length - side)), min(side, length)))
+            place.append(moved_inside(start, side, length))
         (row, rows), (column, columns) = place
         return row, column, rows, columns
 
