@@ -145,7 +145,10 @@ class SceneJob:
         needs_processor = isinstance(predict, Vote) and predict.device.type == "cpu"
         schedule = between if needs_processor and not self.scene.is_remote else beside
         return map_strip(
-            *(self.scene, predict, self.layout, self.open()),
+            self.scene,
+            predict,
+            self.layout,
+            self.open(),
             strip=strip,
             mask=self.mask,
             progress=progress,
