@@ -30,6 +30,7 @@ def compare(
     ),
     jobs: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu, mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="32 or bf16.")] = "32",
     retry: Annotated[bool, typer.Option("--retry", help="Try again what failed.")] = False,
     worker: Annotated[bool, typer.Option("--worker", help="Compute cells, write no report.")] = False,
 ) -> None:
@@ -54,26 +55,19 @@ def compare(
     from sensam.evaluate.compare.plan import parse_plan
 
     plan = parse_plan(override(values, assign or []), str(data))
-    machine = validate(MachineSettings, {"accelerator": accelerator}, "machine")
+    machine = validate(MachineSettings, {"accelerator": accelerator, "precision": precision}, "machine")
     _run(plan, out, machine, jobs=jobs, retry=retry, worker=worker)
 
 
 def _run(plan: "Plan", out: Path, machine: Any, *, jobs: int, retry: bool, worker: bool) -> None:
     from sensam.evaluate.compare.gather import gather, report
-    from sensam.evaluate.compare.runner import forget_failures, helpers, open_bench, prepare, work
+    from sensam.evaluate.compare.runner import forget_failures, open_bench, prepare, work_together
     from sensam.train.display import Display
 
     plan = prepare(plan, out)
     if retry:
         forget_failures(out)
-    processes = helpers(out, jobs - 1, ["--accelerator", machine.accelerator])
-    try:
-        work(open_bench(plan, out, machine, Display(None)), typer.echo)
-        for process in processes:
-            process.wait()
-    finally:
-        for process in processes:
-            process.terminate()
+    work_together(open_bench(plan, out, machine, Display(None)), jobs, typer.echo)
     if worker:
         return
     outcome = gather(plan, out)

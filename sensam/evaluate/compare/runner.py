@@ -1,10 +1,13 @@
 """Run a comparison: settle entries, train all cells, and only then open the test split."""
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import torch
 
 from sensam.config import MachineSettings
 from sensam.data.dataset import open_dataset
@@ -114,10 +117,28 @@ def open_bench(plan: Plan, folder: Path, machine: MachineSettings, display: Disp
     return Bench(plan, folder, Queue(folder / "cells"), machine, display)
 
 
-def helpers(folder: Path, count: int, words: Sequence[str]) -> list[subprocess.Popen[bytes]]:
-    """More processes for the same comparison; each takes what nobody else does."""
-    command = [sys.executable, "-m", "sensam", "compare", str(folder / "plan.yaml"), "--out", str(folder), "--worker"]
-    return [subprocess.Popen([*command, *words], stdout=subprocess.DEVNULL) for _ in range(count)]
+def work_together(bench: Bench, jobs: int, say: Say = lambda _: None) -> None:
+    """`work` in this process and others, which share out the threads that it would have had alone."""
+    threads = max(1, torch.get_num_threads() // jobs)
+    torch.set_num_threads(threads)
+    helpers = [_start_helper(bench, threads) for _ in range(jobs - 1)]
+    try:
+        work(bench, say)
+        for helper in helpers:
+            helper.wait()
+    finally:
+        for helper in helpers:
+            helper.terminate()
+
+
+def _start_helper(bench: Bench, threads: int) -> subprocess.Popen[bytes]:
+    words = ["compare", str(bench.folder / "plan.yaml"), "--out", str(bench.folder), "--worker"]
+    machine = ["--accelerator", bench.machine.accelerator, "--precision", bench.machine.precision]
+    return subprocess.Popen(
+        [sys.executable, "-m", "sensam", *words, *machine],
+        env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def forget_failures(folder: Path) -> None:

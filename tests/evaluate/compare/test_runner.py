@@ -10,12 +10,13 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from sensam.config import read_settings
+from sensam.config import MachineSettings, read_settings
 from sensam.data.dataset import open_dataset
 from sensam.data.stream import EvaluationStream, TrainingStream
 from sensam.errors import InputError, SettingsError
@@ -300,12 +301,13 @@ def test_processes_share_a_comparison_and_find_what_one_finds(
     make_plan: MakePlan, make_bench: MakeBench, tmp_path: Path
 ) -> None:
     """Two processes by the command's own --jobs, and one more that comes along as another node would."""
-    bench = make_bench(make_plan(methods=["scratch", "e2sam"], seeds=2, inherit_steps=2))
+    machine = MachineSettings(accelerator="cpu", precision="bf16")
+    bench = replace(make_bench(make_plan(methods=["scratch", "e2sam"], seeds=2, inherit_steps=2)), machine=machine)
     work(bench)
     together = tmp_path / "together"
     keep_plan(bench.plan, together)
     words = [sys.executable, "-m", "sensam", "compare", str(together / "plan.yaml"), "--out", str(together)]
-    words += ["--accelerator", "cpu"]
+    words += ["--accelerator", "cpu", "--precision", "bf16"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     node = subprocess.Popen([*words, "--worker"], env=environment, stdout=subprocess.DEVNULL)
     first = subprocess.run([*words, "--jobs", "2"], env=environment, capture_output=True, text=True, check=False)
@@ -318,5 +320,7 @@ def test_processes_share_a_comparison_and_find_what_one_finds(
         )
         assert many.scores == one.scores
         assert many.costs.steps == one.costs.steps
+    runs = list((together / "runs").glob("*/run.yaml"))
+    assert {read_settings(run)["machine"]["precision"] for run in runs} == {"bf16"}, "helpers compute as they are told"
     assert not list((together / "cells").glob("*.failed"))
     assert (together / "report.html").is_file()
