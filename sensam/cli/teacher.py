@@ -71,9 +71,10 @@ def score(
     if photos is not None:
         results["photographs"] = contest(sam, list(photographs(photos)))
     for title, rows in results.items():
-        table = Table("", "one click", "box", title=f"{title}: mean IoU of {rows[0].click.regions} regions [95 %]")
+        asked = max(row.box.regions for row in rows if row.box)
+        table = Table("", "one click", "box", title=f"{title}: mean IoU of {asked} regions [95 %]")
         for row in rows:
-            cells = (f"{s.mean:.3f} [{s.low:.3f}, {s.high:.3f}]" for s in (row.click, row.box))
+            cells = (f"{s.mean:.3f} [{s.low:.3f}, {s.high:.3f}]" if s else "" for s in (row.click, row.box))
             table.add_row(row.name, *cells)
         Console().print(table)
     if out is not None:

@@ -21,6 +21,7 @@ TOLERANCES = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)  # of flood fill, in 8-bit
 
 Mask = NDArray[np.bool_]
 Answer = Callable[["Picture"], NDArray[np.float64]]
+Place = Callable[[Mask], tuple[int, int]]  # a region's pixel to start from, as column and row
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,25 +91,55 @@ def box_answer(sam: Sam) -> Answer:
     return answer
 
 
-def flood_answer(tolerance: int, *, boxed: bool = False) -> Answer:
-    """What spreads from the click over pixels within `tolerance` of its colour; `boxed` keeps it inside the box."""
+def closer_answer(sam: Sam) -> Answer:
+    """The region's tight box, enlarged with its surroundings and encoded anew."""
+    predictor = Predictor(sam)
+
+    def answer(picture: Picture) -> NDArray[np.float64]:
+        predictor.set_image(picture.image_HW3)
+        boxes = np.array([bounding_box(region) for region in picture.regions_NHW], np.float32)
+        return iou(predictor.look_closer(boxes).masks_NHW.cpu().numpy(), picture.regions_NHW)
+
+    return answer
+
+
+def filled_answer(picture: Picture) -> NDArray[np.float64]:
+    """The region's tight box itself."""
+    found = np.zeros_like(picture.regions_NHW)
+    for mask_HW, region_HW in zip(found, picture.regions_NHW, strict=True):
+        _open_box(mask_HW, region_HW)
+    return iou(found, picture.regions_NHW)
+
+
+def flood_answer(tolerance: int, *, boxed: bool = False, start: Place = innermost) -> Answer:
+    """What spreads from a pixel over others within `tolerance` of its colour; `boxed` keeps it inside the box."""
 
     def answer(picture: Picture) -> NDArray[np.float64]:
         found = np.zeros_like(picture.regions_NHW)
         pixels = picture.image_HW3.astype(np.int16)
-        for number, region in enumerate(picture.regions_NHW):
-            column, row = innermost(region)
-            alike = (np.abs(pixels - pixels[row, column]) <= tolerance).all(-1)
+        for number, region_HW in enumerate(picture.regions_NHW):
+            column, row = start(region_HW)
+            alike_HW = (np.abs(pixels - pixels[row, column]) <= tolerance).all(-1)
             if boxed:
-                x0, y0, x1, y1 = bounding_box(region)
-                inside = np.zeros_like(alike)
-                inside[y0:y1, x0:x1] = True
-                alike &= inside
-            pieces, _ = label(alike)
-            found[number] = pieces == pieces[row, column]
+                inside_HW = np.zeros_like(alike_HW)
+                _open_box(inside_HW, region_HW)
+                alike_HW &= inside_HW
+            pieces_HW, _ = label(alike_HW)
+            found[number] = pieces_HW == pieces_HW[row, column]
         return iou(found, picture.regions_NHW)
 
     return answer
+
+
+def middle_of_box(region_HW: Mask) -> tuple[int, int]:
+    """All that a box tells of where its content is."""
+    x0, y0, x1, y1 = bounding_box(region_HW)
+    return (x0 + x1 - 1) // 2, (y0 + y1 - 1) // 2
+
+
+def _open_box(mask_HW: Mask, region_HW: Mask) -> None:
+    x0, y0, x1, y1 = bounding_box(region_HW)
+    mask_HW[y0:y1, x0:x1] = True
 
 
 def score(answer: Answer, pictures: Iterable[Picture]) -> Score:
@@ -123,8 +154,8 @@ def score(answer: Answer, pictures: Iterable[Picture]) -> Score:
     return Score(float(everything.mean()), float(low), float(high), len(everything))
 
 
-def best_flood(pictures: list[Picture], *, boxed: bool = False) -> tuple[int, Score]:
+def best_flood(pictures: list[Picture], *, boxed: bool = False, start: Place = innermost) -> tuple[int, Score]:
     """Flood fill at the tolerance that does best on these very pictures: the strongest case for it."""
-    scores = {tolerance: score(flood_answer(tolerance, boxed=boxed), pictures) for tolerance in TOLERANCES}
+    scores = {each: score(flood_answer(each, boxed=boxed, start=start), pictures) for each in TOLERANCES}
     best = max(scores, key=lambda tolerance: scores[tolerance].mean)
     return best, scores[best]

@@ -6,29 +6,44 @@ from pathlib import Path
 
 import torch
 
-from sensam.evaluate.clicks import Picture, Score, best_flood, box_answer, click_answer, score
+from sensam.evaluate.clicks import (
+    Picture,
+    Score,
+    best_flood,
+    box_answer,
+    click_answer,
+    closer_answer,
+    filled_answer,
+    middle_of_box,
+    score,
+)
 from sensam.sam.model import Sam
 from sensam.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One contestant's scores."""
+    """One contestant's scores; none where it has no answer of its own."""
 
     name: str
-    click: Score
-    box: Score
+    click: Score | None
+    box: Score | None
 
 
 def contest(sam: Sam, pictures: list[Picture]) -> list[Entry]:
-    """The SAM first, then what it must beat."""
+    """The SAM first, then what it must beat. A click is the most inner pixel; a box tells no such pixel."""
     torch.manual_seed(0)
     untrained = Sam(sam.anatomy)
-    click_tolerance, flood_click = best_flood(pictures)
-    box_tolerance, flood_box = best_flood(pictures, boxed=True)
+    by_click, flood_click = best_flood(pictures)
+    by_box, flood_box = best_flood(pictures, boxed=True, start=middle_of_box)
+    by_both, flood_both = best_flood(pictures, boxed=True)
+    name = sam.anatomy.name
     return [
-        Entry(sam.anatomy.name, score(click_answer(sam), pictures), score(box_answer(sam), pictures)),
-        Entry(f"flood fill, best tolerance ({click_tolerance} click, {box_tolerance} box)", flood_click, flood_box),
+        Entry(name, score(click_answer(sam), pictures), score(box_answer(sam), pictures)),
+        Entry(f"{name}, a closer look", None, score(closer_answer(sam), pictures)),
+        Entry(f"flood fill, best tolerance ({by_click} click, {by_box} box)", flood_click, flood_box),
+        Entry(f"flood fill in the box, told the click too ({by_both})", None, flood_both),
+        Entry("the box itself", None, score(filled_answer, pictures)),
         Entry("the same, untrained", score(click_answer(untrained), pictures), score(box_answer(untrained), pictures)),
     ]
 

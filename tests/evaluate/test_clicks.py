@@ -7,7 +7,21 @@ import pytest
 from PIL import Image
 
 from sensam.errors import InputError
-from sensam.evaluate.clicks import Picture, best_flood, flood_answer, generated, photographs, score
+from sensam.evaluate.clicks import (
+    Picture,
+    best_flood,
+    box_answer,
+    closer_answer,
+    filled_answer,
+    flood_answer,
+    generated,
+    middle_of_box,
+    photographs,
+    score,
+)
+from sensam.evaluate.contest import contest
+from sensam.sam.model import Sam
+from tests.infer.conftest import enliven, tiny_anatomy
 
 
 @pytest.fixture
@@ -31,6 +45,32 @@ def test_flood_fill_is_perfect_below_the_step_and_merges_above(squares: Picture)
 def test_flood_fill_stays_in_one_piece(squares: Picture) -> None:
     squares.image_HW3[30:35, 30:35] = 160  # the same colour elsewhere
     np.testing.assert_allclose(flood_answer(12)(squares), 1)
+
+
+def test_a_box_tells_flood_fill_its_middle_and_no_more() -> None:
+    """The middle of a ring is not of the ring: told the most inner pixel the fill is perfect, by the box it is lost."""
+    image = np.full((20, 20, 3), 100, np.uint8)
+    image[2:18, 2:18] = 160
+    image[5:15, 5:15] = 100
+    ring = Picture(image, (image[None, :, :, 0] == 160))
+    assert middle_of_box(ring.regions_NHW[0]) == (9, 9)
+    np.testing.assert_allclose(flood_answer(12, boxed=True)(ring), 1)
+    np.testing.assert_allclose(flood_answer(12, boxed=True, start=middle_of_box)(ring), 0)
+    np.testing.assert_allclose(filled_answer(ring), (16**2 - 10**2) / 16**2)
+
+
+def test_the_contest_scores_every_entry_in_its_own_way() -> None:
+    tiny = Sam(tiny_anatomy())
+    enliven(tiny)
+    pictures = list(generated(2, (48, 48)))
+    rows = {row.name: row for row in contest(tiny, pictures)}
+    name = tiny.anatomy.name
+    assert rows[name].box == score(box_answer(tiny), pictures)
+    assert rows[f"{name}, a closer look"].box == score(closer_answer(tiny), pictures)
+    assert rows["the box itself"].box == score(filled_answer, pictures)
+    boxes_alone = ["a closer look", "told the click too", "the box itself"]
+    assert [any(part in each for part in boxes_alone) for each in rows] == [row.click is None for row in rows.values()]
+    assert len({row.box.regions for row in rows.values() if row.box}) == 1
 
 
 def test_the_best_tolerance_wins(squares: Picture) -> None:
