@@ -97,7 +97,7 @@ class Predictor:
     def look_closer(self, boxes: ArrayLike | Tensor) -> Outlines:
         """One mask for each box, (4,) or (N, 4), which is enlarged with its surroundings and encoded anew.
 
-        For what is small in the image, at one pass of the encoder for each box.
+        For what is small in the image, at one pass of the encoder for each box. A mask hardly leaves its box.
         """
         pixels_CHW, valid_HW, embedded = self._current()
         native = embedded.frame.native

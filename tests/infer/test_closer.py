@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sensam.data.raster import Raster
 from sensam.errors import InputError
-from sensam.infer.closer import surroundings
+from sensam.infer.closer import surroundings, within
 from sensam.infer.promptable import Predictor
 from sensam.sam.model import Sam
 from sensam.sensors import Sensor
@@ -25,11 +25,20 @@ def test_a_closer_look_is_a_prediction_on_the_surroundings(sam: Sam, photo: NDAr
     assert (x1 - x0) < photo.shape[1], "the box is small enough for a part of the photograph"
     predictor.set_image(np.ascontiguousarray(photo[y0:y1, x0:x1]))
     alone = predictor.predict(boxes=np.array(BOX) - [x0, y0, x0, y0], multimask=False)
-    assert torch.equal(found.masks_NHW[0, y0:y1, x0:x1], alone.masks_NMHW[0, 0])
+    allowed = within(torch.tensor(BOX), photo.shape[:2])[y0:y1, x0:x1]
+    assert (alone.masks_NMHW[0, 0] & ~allowed).any(), "something is there to be cut away"
+    assert torch.equal(found.masks_NHW[0, y0:y1, x0:x1], alone.masks_NMHW[0, 0] & allowed)
     torch.testing.assert_close(found.scores_N, alone.scores_NM[:, 0], rtol=0, atol=0)
     elsewhere = found.masks_NHW[0].clone()
     elsewhere[y0:y1, x0:x1] = False
     assert not elsewhere.any()
+
+
+def test_a_box_is_given_a_little_slack() -> None:
+    inside = within(torch.tensor((20.0, 10.0, 40.0, 20.0)), (30, 60))
+    rows, columns = inside.nonzero().unbind(1)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (10, 20, 19, 41), "a twentieth of 10 and of 20"
+    assert inside.sum() == 11 * 23
 
 
 def test_every_box_is_looked_at_by_itself(sam: Sam, photo: NDArray[np.uint8]) -> None:
