@@ -1,9 +1,10 @@
-"""What nano is asked: batches of scenes with regions, a click in each and a loose box around it."""
+"""What nano learns from: batches of scenes with regions, a click in each and a loose box around it."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 from PIL import Image as Picture
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sensam.sam.framing import PHOTO_MEAN, PHOTO_STD
+from sensam.sam.nano.questions import box_around, click_inside, join_neighbours
 from sensam.sam.nano.scenes import NanoScene, make_scene
 
 Size = tuple[int, int]
@@ -26,6 +28,8 @@ class Course:
     asked: Asked
     uses: int = 1  # of each scene, all but the first transformed: drawing may cost more than learning from it
     careful: float = 0.0  # chance of a click well inside and of a tight box, instead of any pixel and a loose box
+    joined: float = 0.0  # chance that a region and its neighbours are asked for as one
+    framed: bool = False  # pictures are filled up to a square, as SAM's are
 
 
 def first_term(middle: int, late: int) -> tuple[Course, ...]:
@@ -61,6 +65,14 @@ def second_term() -> tuple[Course, ...]:
     return (Course(0, chances, (4, 6, 2), careful=0.5),)
 
 
+def third_term() -> tuple[Course, ...]:
+    """Pictures framed as they will be in use; boxes most of all, and more often around what has several surfaces."""
+    square, wide, high = (240, 240), (160, 240), (240, 160)
+    chances = {((128, 128), square): 0.4, ((180, 180), square): 0.15, (square, square): 0.05}
+    chances |= {((120, 180), wide): 0.15, (wide, wide): 0.1, ((180, 120), high): 0.1, (high, high): 0.05}
+    return (Course(0, chances, (4, 8, 2), uses=2, careful=0.7, joined=0.35, framed=True),)
+
+
 @dataclass(frozen=True, slots=True)
 class Lesson:
     """One step's batch. The N regions belong to the B images in order, N / B each."""
@@ -88,7 +100,8 @@ class Lessons(Dataset[Lesson]):
         rng = default_rng((self.seed, number))
         course = max((one for one in self.courses if one.start <= step), key=lambda one: one.start)
         drawn, shown = list(course.chances)[rng.choice(len(course.chances), p=list(course.chances.values()))]
-        count = max(1, round(self.batch * 128 * 128 / (shown[0] * shown[1])))
+        size = (max(shown), max(shown)) if course.framed else shown
+        count = max(1, round(self.batch * 128 * 128 / (size[0] * size[1])))
         images, targets, clicks, boxes, parts = [], [], [], [], []
         for row in range(count):
             scene = make_scene(self.seed, number * 4 * self.batch + row // course.uses, drawn)
@@ -100,18 +113,21 @@ class Lessons(Dataset[Lesson]):
             chance = area**0.3 / (area**0.3).sum()
             for pick in rng.choice(len(area), sum(course.asked), p=chance):
                 mask = scene.regions_NHW[pick]
+                if course.joined and rng.uniform() < course.joined:
+                    mask = join_neighbours(rng, scene.regions_NHW, int(pick))
                 targets.append(mask)
                 careful = rng.uniform() < course.careful if course.careful else False
                 clicks.append(click_inside(rng, mask, tries=6 if careful else 1))
                 boxes.append(box_around(rng, mask, spread=0.0 if careful else 0.1))
             images.append(scene.image_HW3)
             parts.append(scene.parts_HW)
+        below, beside = size[0] - shown[0], size[1] - shown[1]
         return Lesson(
-            standardise(np.stack(images)),
-            torch.from_numpy(np.stack(targets)),
+            F.pad(standardise(np.stack(images)), (0, beside, 0, below)),
+            F.pad(torch.from_numpy(np.stack(targets)), (0, beside, 0, below)),
             torch.from_numpy(np.stack(clicks)),
             torch.from_numpy(np.stack(boxes)),
-            torch.from_numpy(np.stack(parts)),
+            F.pad(torch.from_numpy(np.stack(parts)), (0, beside, 0, below), value=-1),
             course.asked,
         )
 
@@ -143,26 +159,3 @@ def standardise(image_BHW3: NDArray[np.uint8]) -> Tensor:
     pixels = torch.from_numpy(image_BHW3).permute(0, 3, 1, 2).float()
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (PHOTO_MEAN, PHOTO_STD))
     return (pixels - mean) / std
-
-
-def click_inside(rng: Generator, mask_HW: NDArray[np.bool_], tries: int = 1) -> NDArray[np.float32]:
-    """Any pixel of the region, as x and y; of several tries the one with most of the region around it."""
-    rows, columns = np.nonzero(mask_HW)
-    picks = rng.integers(len(rows), size=tries)
-    reach = max(2, min(mask_HW.shape) // 20)
-    around = [
-        mask_HW[max(0, rows[p] - reach) : rows[p] + reach + 1, max(0, columns[p] - reach) : columns[p] + reach + 1]
-        for p in picks
-    ]
-    pick = picks[int(np.argmax([window.mean() for window in around]))]
-    return np.array([columns[pick], rows[pick]], np.float32)
-
-
-def box_around(rng: Generator, mask_HW: NDArray[np.bool_], spread: float = 0.1) -> NDArray[np.float32]:
-    """The region's box, each side moved by about `spread` of its length, as a hand would draw it."""
-    rows, columns = np.nonzero(mask_HW.any(1))[0], np.nonzero(mask_HW.any(0))[0]
-    box = np.array([columns[0], rows[0], columns[-1], rows[-1]], np.float32)
-    reach = np.tile(box[2:] - box[:2], 2)
-    loose = box + rng.normal(0, 1, 4).clip(-2, 2) * spread * reach
-    limit = np.tile(np.array(mask_HW.shape[::-1], np.float32) - 1, 2)
-    return loose.clip(0, limit).astype(np.float32)

@@ -49,8 +49,11 @@ def ask_and_grade(sam: Sam, lesson: Lesson, step_seed: int) -> tuple[Tensor, dic
         if target.shape[1]:
             error, grades[f"{kind}_iou"] = grade(logits.float(), quality.float(), target.flatten(0, 1))
             loss = loss + error * (target.shape[1] / per_image)
-    apart = grouping_loss(embedding.float(), lesson.part_BHW, sam.anatomy.patch)
-    return loss + apart, {"loss": loss.detach(), "grouping": apart.detach(), **grades}
+    noted = {"loss": loss.detach(), **grades}
+    if embedding.requires_grad:  # an encoder that rests has no use for it
+        apart = grouping_loss(embedding.float(), lesson.part_BHW, sam.anatomy.patch)
+        loss, noted["grouping"] = loss + apart, apart.detach()
+    return loss, noted
 
 
 @dataclass(frozen=True, slots=True)

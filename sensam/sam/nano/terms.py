@@ -1,4 +1,4 @@
-"""nano's schooling: what it is at first, its two terms, and how it goes from one to the next."""
+"""nano's schooling: what it is at first, its three terms, and how it goes from one to the next."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,14 +10,18 @@ from transformers.models.sam.modeling_sam import SamAttention
 
 from sensam.sam.anatomy import anatomy
 from sensam.sam.model import Sam
-from sensam.sam.nano.lessons import first_term, second_term
+from sensam.sam.nano.lessons import first_term, second_term, third_term
 from sensam.sam.nano.training import Recipe, train
 from sensam.sam.positions import resample_grid
 from sensam.sam.weights import load_sam, save_sam
 
 FIRST = Recipe(first_term(2000, 4300), steps=8000, earlier=0, fall=(2000, 10_000), landing=1200)
 SECOND = Recipe(second_term(), steps=2800, earlier=8000, fall=(0, 2800), landing=2800, rate=3e-4, warm_up=100)
-SQUARES = (192, 256)  # that position tables are for while they are learnt; what ships has room for a little less
+THIRD = Recipe(
+    third_term(), steps=3400, earlier=10_800, fall=(0, 3400), landing=3400, rate=5e-4, warm_up=100, encoder_rests=True
+)
+# A term's recipe, the square its position tables are for, and that of what it hands on: what ships has to stay small.
+TERMS = ((FIRST, 192, 192), (SECOND, 256, 240), (THIRD, 240, 240))
 
 Report = Callable[[int, dict[str, float], float], None]  # term, what was seen, seconds left of it
 
@@ -25,24 +29,25 @@ Report = Callable[[int, dict[str, float], float], None]  # term, what was seen, 
 def teach(
     out: Path, *, steps: int | None = None, seed: int = 0, compiled: bool = False, report: Report | None = None
 ) -> Sam:
-    """Both terms into `out`, going on where an earlier call was stopped; `steps` makes each that short.
+    """All terms into `out`, going on where an earlier call was stopped; `steps` makes each that short.
 
     Weights go from term to term in half precision, as they ship. Odd seeds of scenes are kept for judging.
     """
-    first, second = (replace(recipe, seed=2 * seed, steps=steps or recipe.steps) for recipe in (FIRST, SECOND))
-    certificate = out / "term-1" / "model"
-    if not (certificate / "model.safetensors").is_file():
-        sam = train(first, out / "term-1", begin(first.seed), compiled=compiled, report=_of_term(1, first, report))
-        save_sam(sam, certificate, half=True)
-    pupil = promote(load_sam(certificate), SQUARES[1])
-    sam = train(second, out / "term-2", pupil, compiled=compiled, report=_of_term(2, second, report))
-    return promote(sam, anatomy("nano").image_size).eval()
+    pupil = begin(2 * seed)
+    for term, (recipe, square, handed_on) in enumerate(TERMS, 1):
+        folder, recipe = out / f"term-{term}", replace(recipe, seed=2 * seed, steps=steps or recipe.steps)
+        if not (folder / "model" / "model.safetensors").is_file():
+            pupil = promote(pupil, square)
+            pupil = train(recipe, folder, pupil, compiled=compiled, report=_of_term(term, recipe, report))
+            save_sam(promote(pupil, handed_on), folder / "model", half=True)
+        pupil = load_sam(folder / "model")
+    return pupil.eval()
 
 
 def begin(seed: int) -> Sam:
     """nano before its first term."""
     torch.manual_seed(seed)
-    sam = Sam(replace(anatomy("nano"), image_size=SQUARES[0]))
+    sam = Sam(replace(anatomy("nano"), image_size=TERMS[0][1]))
     start_attentive(sam)
     return sam
 

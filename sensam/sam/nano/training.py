@@ -37,6 +37,7 @@ class Recipe:
     weight_decay: float = 0.05
     clip: float = 1.0
     seed: int = 0
+    encoder_rests: bool = False  # prompts alone are learnt, for which a step costs a third
 
     def rate_at(self, step: int) -> float:
         """The learning rate of a step."""
@@ -60,6 +61,7 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
+    sam.vision_encoder.requires_grad_(not recipe.encoder_rests)
     optimisers = build_optimisers(sam, recipe)
     done = _resume(folder, recipe, sam, optimisers)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -115,10 +117,11 @@ def build_optimisers(sam: Sam, recipe: Recipe) -> list[Optimizer]:
     hidden: list[Tensor] = []
     others: list[Tensor] = []
     for name, parameter in sam.named_parameters():
-        (hidden if is_hidden(name, parameter) else others).append(parameter)
+        if parameter.requires_grad:
+            (hidden if is_hidden(name, parameter) else others).append(parameter)
     return [
         torch.optim.Muon(hidden, lr=recipe.rate, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"),
-        AdamW([p for p in others if p.requires_grad], lr=recipe.rate, weight_decay=0.0, betas=(0.9, 0.98)),
+        AdamW(others, lr=recipe.rate, weight_decay=0.0, betas=(0.9, 0.98)),
     ]
 
 

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from sensam.sam.nano.lessons import (
+    Course,
     Lessons,
-    box_around,
-    click_inside,
     enlarge,
     first_term,
     second_term,
     standardise,
+    third_term,
     transform,
 )
 from sensam.sam.nano.scenes import make_scene
@@ -50,22 +50,6 @@ def test_clicks_are_inside_and_boxes_are_near(lessons: Lessons) -> None:
     assert (y1 <= height - 1).all()
 
 
-def test_click_and_box_on_a_known_mask() -> None:
-    mask = np.zeros((20, 30), bool)
-    mask[4:9, 10:21] = True
-    rng = np.random.default_rng(0)
-    clicks = np.array([click_inside(rng, mask) for _ in range(500)])
-    assert clicks.min(0).tolist() == [10, 4]
-    assert clicks.max(0).tolist() == [20, 8]
-    boxes = np.array([box_around(rng, mask) for _ in range(500)])
-    np.testing.assert_allclose(boxes.mean(0), [10, 4, 20, 8], atol=0.15)
-    assert np.abs(boxes - [10, 4, 20, 8]).max() <= 0.2 * 10 + 1e-5
-    assert box_around(rng, mask, spread=0.0).tolist() == [10, 4, 20, 8]
-    careful = np.array([click_inside(rng, mask, tries=6) for _ in range(500)])
-    middle = np.array([15, 6])
-    assert np.abs(careful - middle).mean() < 0.8 * np.abs(clicks - middle).mean()
-
-
 def test_a_transformed_scene_keeps_its_labels_on_its_pixels() -> None:
     scene = make_scene(0, 0, (32, 48))
     rng = np.random.default_rng(1)
@@ -102,6 +86,19 @@ def test_scenes_of_a_later_term_are_new() -> None:
     assert sum(course.chances.values()) == pytest.approx(1)
     first, later = (Lessons(seed=0, batch=4, courses=(course,), steps=1, earlier=n)[0] for n in (0, 8000))
     assert first.image_B3HW.shape != later.image_B3HW.shape or not torch.equal(first.image_B3HW, later.image_B3HW)
+
+
+def test_framed_pictures_are_filled_up_below_and_to_the_right() -> None:
+    (course,) = third_term()
+    assert sum(course.chances.values()) == pytest.approx(1)
+    wide = Course(0, {((40, 60), (80, 120)): 1.0}, (1, 1, 1), framed=True)
+    lesson = Lessons(seed=0, batch=1, courses=(wide,), steps=1)[0]
+    assert lesson.image_B3HW.shape[2:] == (120, 120)
+    assert lesson.image_B3HW[:, :, 80:].abs().max() == 0
+    assert lesson.image_B3HW[:, :, :80].std() > 0.1
+    assert not lesson.target_NHW[:, 80:].any()
+    assert lesson.target_NHW.flatten(1).any(1).all()
+    assert (lesson.part_BHW[:, 80:] == -1).all()
 
 
 def test_standardising_is_sams() -> None:

@@ -66,6 +66,16 @@ def test_every_trained_parameter_has_one_optimiser_and_only_matrices_decay() -> 
     assert all(p.ndim == 2 for group in groups if group["weight_decay"] > 0 for p in group["params"])
 
 
+@needs_muon
+def test_an_encoder_that_rests_stays_as_it_was(tmp_path: Path) -> None:
+    pupil = begin(0)
+    before = {name: weight.clone() for name, weight in pupil.state_dict().items()}
+    after = train(replace(TINY, steps=1, encoder_rests=True), tmp_path, pupil, save_every=1).state_dict()
+    changed = {name.split(".")[0] for name, weight in before.items() if not torch.equal(weight, after[name])}
+    assert changed <= {"mask_decoder", "prompt_encoder"}
+    assert "mask_decoder" in changed
+
+
 @pytest.mark.slow
 @needs_muon
 def test_school_goes_on_where_it_was_left(tmp_path: Path) -> None:
