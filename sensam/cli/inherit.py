@@ -1,5 +1,6 @@
 """`sensam inherit`: a student for all bands learns what SAM sees, from images without a single label."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,8 +46,10 @@ def inherit(
 
     console = Console(highlight=False)
     run(settings, resume=resume, display=Display(console))
-    console.print(
-        f"the student is in {out / 'model'}; with labels: sensam train {data} --method {METHOD} "
-        f"--set begin_from={out} --out runs/finetuned",
-        soft_wrap=True,
-    )
+    begin = ["--teacher", settings.teacher, "--set", f"begin_from={out}"]
+    words = ["sensam", "train", str(data), "--method", METHOD, *begin]
+    for given in assign or []:
+        if given.startswith("settings."):  # they shape the student, so that fine-tuning needs them too
+            words += ["--set", given]
+    words += ["--out", "runs/finetuned"]
+    console.print(f"the student is in {out / 'model'}; with labels: {shlex.join(words)}", soft_wrap=True)

@@ -180,15 +180,21 @@ def _base(config: Mapping[str, Any], given: str | Path | None, source: str) -> S
     if origin is None:
         raise WeightsError(f"{source} sits on a SAM that was never saved. Give the folder of that SAM with base=.")
     sam = load_start(origin)
-    assert sam.loaded is not None
-    if config["identity"] is not None and sam.loaded.identity != config["identity"]:
-        raise WeightsError(
-            f"{source} was trained on the SAM {config['source']} (sha256 {config['identity'][:12]}), but {origin} "
-            f"holds another (sha256 {sam.loaded.identity[:12]}). Give the right one with base=."
-        )
+    check_base(config, sam, source, str(origin), "Give the right one with base=.")
     if replace(sam.anatomy, bands=anatomy.bands) != anatomy:
         raise WeightsError(f"{source} was trained on a SAM of another shape than {origin} holds.")
     return sam
+
+
+def check_base(config: Mapping[str, Any], sam: Sam, source: str, origin: str, remedy: str) -> None:
+    """Refuse another SAM than the one that a model was trained on, where anything of it is still in use."""
+    identity = sam.loaded.identity if sam.loaded else None
+    if not config["is_needed"] or config["identity"] in (None, identity):
+        return
+    raise WeightsError(
+        f"{source} was trained on the SAM {config['source']} (sha256 {config['identity'][:12]}), but {origin} "
+        f"holds another (sha256 {(identity or 'unknown')[:12]}). {remedy}"
+    )
 
 
 def load_start(source: str | Path) -> Sam:

@@ -24,7 +24,7 @@ from sensam.run.assembly import (
     validation_loader,
     with_statistics,
 )
-from sensam.run.model import Model, as_model, describe_model, load_start, restore, save_model
+from sensam.run.model import Model, as_model, check_base, describe_model, load_start, restore, save_model
 from sensam.sensors import Sensor
 from sensam.train.checkpoint import Checkpoints, Progress
 from sensam.train.clicking import ClickJudge
@@ -85,6 +85,9 @@ def run(settings: RunSettings, *, resume: bool = False, display: Display | None 
     earlier = read_model(settings.begin_from) if settings.begin_from else None
     dataset = _dataset(settings, earlier)
     method = _method(settings, dataset)
+    if earlier:
+        base = earlier.config["base"]
+        check_base(base, method.task.sam, earlier.source, settings.teacher, f"Train with --teacher {base['source']}.")
     stages = _chosen(method, settings, earlier)
     check_classes(dataset, stages)
     settings = settings.resolved({stage.name: stage.settings for stage in method.stages})

@@ -1,6 +1,7 @@
 """Inheriting from files to a model folder and on: without labels, to clicks, to classes, with features kept."""
 
 import csv
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 import sensam
 from sensam.cli.app import main
 from sensam.data.synthetic import family, write
+from sensam.errors import WeightsError
 from sensam.infer.inherited import inherited_predictor
 from sensam.methods.e2sam import E2Sam
 from sensam.sam.anatomy import Anatomy
@@ -97,6 +99,23 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return run
 
 
+def test_a_student_is_not_finetuned_under_another_sam(teacher: Path, scenes: Path, tmp_path: Path) -> None:
+    """Its neck is the teacher's; another one of the same shape would fit and be wrong."""
+    sensam.inherit(scenes, out=tmp_path / "student", teacher=str(teacher), **BRIEF)
+    torch.manual_seed(1)
+    save_sam(Sam(TINY).eval(), tmp_path / "other")
+    with pytest.raises(WeightsError, match=rf"but .*other holds another .*Train with --teacher {teacher}"):
+        sensam.train(
+            scenes,
+            method="e2sam",
+            out=tmp_path / "fine",
+            begin_from=tmp_path / "student",
+            teacher=str(tmp_path / "other"),
+            **BRIEF,
+        )
+    assert not (tmp_path / "fine").exists()
+
+
 def test_the_command_does_the_same_and_says_what_comes_next(
     teacher: Path, scenes: Path, tmp_path: Path, command: Callable[..., tuple[int, str, str]]
 ) -> None:
@@ -111,10 +130,15 @@ def test_the_command_does_the_same_and_says_what_comes_next(
         "--cache",
         tmp_path / "kept",
         "--set=machine.accelerator=cpu",
+        "--set=settings.neck_loss=1",
         *sets,
     )
     assert (code, err) == (0, "")
-    assert f"--set begin_from={tmp_path / 'run'}" in out
+    follow = shlex.split(out.rpartition("with labels: sensam ")[2])
+    follow[-1] = str(tmp_path / "fine")
+    code, _, err = command(*follow, "--set=machine.accelerator=cpu", *sets)
+    assert (code, err) == (0, ""), "the command that it names goes on from the student, whatever that was made with"
+    assert sensam.load(tmp_path / "fine").config["stages"] == ["inherit", "finetune"]
     assert list((tmp_path / "kept").rglob("*.npy"))
     assert isinstance(sensam.load(tmp_path / "run").method, E2Sam)
     code, _, err = command("inherit", scenes, "--out", tmp_path / "run", "--set=settings.tripels=2")
