@@ -1,7 +1,5 @@
-"""SimMAT: every projector with every strategy learns, what must rest rests, and clicks mean what they should."""
+"""SimMAT: every projector with every strategy learns, what must rest rests, and what is saved comes back."""
 
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,82 +10,22 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from sensam.data.loader import Loader
-from sensam.data.sample import Sample
-from sensam.errors import InputError, SettingsError
-from sensam.infer.promptable import Predictor
-from sensam.methods.base import Moment, Task
+from sensam.errors import SettingsError
+from sensam.methods.base import Task
 from sensam.methods.simmat import SimMat, SimMatConfig
 from sensam.methods.tuning import AMOUNTS, STRATEGIES, Strategy
 from sensam.nn.projectors import PROJECTORS
-from sensam.nn.surgery import choose, freeze_all_but, holdings
+from sensam.nn.surgery import choose
 from sensam.nn.wrapping import unwrap
 from sensam.run import load, save_model
 from sensam.run.model import describe_model, trained_by
-from sensam.sam.anatomy import Anatomy, anatomy
 from sensam.sam.framing import PHOTO_MEAN, PHOTO_STD
 from sensam.sam.model import Sam
 from sensam.sam.weights import load_sam, save_sam
-from sensam.sensors import Sensor, load_sensor
+from sensam.sensors import load_sensor
 from sensam.train.clicking import ClickJudge
 from sensam.types import Batch, Prompts
-from tests.sam.conftest import fill
-
-SMALL = Anatomy(
-    "small", 16, 2, 2, (1,), window=3, patch=8, image_size=32, embedding=16, decoder_heads=2, decoder_mlp=16
-)
-with torch.device("meta"):
-    VIT_B = Sam(anatomy("b"))
-
-
-def make_sam(bands: int = 3) -> Sam:
-    sam = Sam(replace(SMALL, bands=bands))
-    fill(sam, 0)
-    return sam.eval()
-
-
-def sensor_of(bands: int) -> Sensor:
-    return Sensor.from_dict({"name": "s", "bands": [f"b{band}" for band in range(bands)], "every_band": {"unit": "DN"}})
-
-
-def make(bands: int = 4, *, sam: Sam | None = None, seed: int = 0, **settings: Any) -> SimMat:
-    if settings.get("strategy", "lora") in AMOUNTS:
-        settings.setdefault("amount", 8)
-    task = Task(sensor_of(bands), ("ground", "thing", "other"), sam or make_sam(), size=32, seed=seed)
-    return SimMat(task, SimMatConfig(**settings))
-
-
-def batch_of(bands: int, count: int = 2) -> Batch:
-    dice = torch.Generator().manual_seed(5)
-    label = torch.zeros(count, 32, 32, dtype=torch.int64)
-    label[:, 4:20, 6:22], label[:, 22:30, 2:12], label[:, :3] = 1, 2, 255
-    image = torch.randn(count, bands, 32, 32, generator=dice) + label.clamp(max=2)[:, None]
-    return Batch(image, torch.ones(count, 32, 32, dtype=torch.bool), label, tuple("ab"[:count]))
-
-
-def moment_of(step: int, count: int = 2) -> Moment:
-    return Moment(0, 0, step, range(count * step, count * step + count))
-
-
-def learn(method: SimMat, batch: Batch, steps: int = 1) -> list[float]:
-    (stage,) = method.stages
-    moving = freeze_all_but(method, stage.learns)
-    optimiser = torch.optim.Adam([p for name, p in method.named_parameters() if name in moving], lr=1e-2)
-    method.train()
-    losses = []
-    for step in range(steps):
-        optimiser.zero_grad()
-        loss = stage.loss(batch, moment_of(step, len(batch)))["loss"]
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
-    method.eval()
-    return losses
-
-
-def weights(method: nn.Module) -> dict[str, Tensor]:
-    return {name: parameter.detach().clone() for name, parameter in method.named_parameters()}
-
+from tests.methods.small_simmat import batch_of, learn, make, make_sam, moment_of, weights
 
 # The fast tests take each projector once and each strategy once.
 EVERY_PAIR = [
@@ -131,25 +69,6 @@ def test_what_rests_stays_bitwise_and_the_transfer_layer_always_learns(strategy:
     assert all(p.grad is None for name, p in method.named_parameters() if name in still)
     added = {name for name in before if ".part." in name} - mat
     assert len(added & changed) == len(added)
-
-
-@pytest.mark.parametrize(
-    ("strategy", "total"),
-    [
-        ("full", 93_734_503),
-        ("probe", 3_741_571),
-        ("adapter", 3_908_979),
-        ("lora", 4_280_451),
-        ("prompt", 4_408_451),
-        ("prefix", 4_408_451),
-    ],
-)
-def test_trained_parameters_of_vit_b_with_six_bands(strategy: Strategy, total: int) -> None:
-    with torch.device("meta"):
-        task = Task(sensor_of(6), ("a", "b"), Sam(anatomy("b")), size=1024)
-        method = SimMat(task, SimMatConfig(strategy=strategy))
-    sizes = {name: parameter.numel() for name, parameter in method.named_parameters()}
-    assert sum(sizes[name] for name in choose(sizes, method.stages[0].learns)) == total
 
 
 @pytest.mark.parametrize("bands", [1, 3, 13])
@@ -225,40 +144,6 @@ def test_kept_colours_show_sam_its_own_photograph() -> None:
         make(4, keeps_rgb=True)
 
 
-def test_the_loss_is_of_the_clicked_region_and_leaves_out_what_is_unknown() -> None:
-    method, batch = make(clicks=2), batch_of(4)
-    method.eval()
-    asked = method._ask(batch, moment_of(0))
-    assert asked.count == 4
-    assert asked.prompts.points_NP2 is not None
-    assert batch.label_BHW is not None
-    for number, (x, y) in enumerate(asked.prompts.points_NP2[:, 0].long().tolist()):
-        label = batch.label_BHW[number // 2]
-        assert torch.equal(asked.mask_Nhw[number], (label == label[y, x])[1::2, 1::2])
-        assert torch.equal(asked.known_Nhw[number], (label != 255)[1::2, 1::2])
-    wild = batch.label_BHW.clone()
-    image = batch.image_BCHW.clone()
-    wild[0] = 0  # nothing to click in the first image
-    image[0] = 50
-    only = method.stages[0].loss(Batch(image, batch.valid_BHW, wild, batch.keys), moment_of(0))
-    alone = method.stages[0].loss(Batch(image[1:], batch.valid_BHW[1:], wild[1:], ("b",)), Moment(0, 0, 0, range(1, 2)))
-    assert only["asked"] == 2
-    assert torch.allclose(only["loss"], alone["loss"], atol=1e-6)
-    nothing = method.stages[0].loss(Batch(image, batch.valid_BHW, wild * 0, batch.keys), moment_of(0))
-    assert nothing["loss"].item() == 0
-
-
-def test_clicks_do_not_depend_on_the_batch_they_come_in() -> None:
-    method, batch = make(clicks=2), batch_of(4)
-    together = method._ask(batch, moment_of(0)).prompts.points_NP2
-    assert batch.label_BHW is not None
-    second = Batch(batch.image_BCHW[1:], batch.valid_BHW[1:], batch.label_BHW[1:], ("b",))
-    alone = method._ask(second, Moment(0, 0, 7, range(1, 2))).prompts.points_NP2
-    assert together is not None
-    assert alone is not None
-    assert torch.equal(together[2:], alone)
-
-
 def test_paper_and_strict_protocols() -> None:
     paper, strict = make(protocol="paper", strategy="full"), make()
     assert paper.rule.legacy
@@ -316,55 +201,6 @@ def test_classes_by_the_class_wise_decoder_on_any_encoder(strategy: Strategy) ->
     assert not any(name.startswith("sam.mask_decoder.") for name in changed)  # the decoder is its own
     assert method.promptable() is None
     assert method.stages[0].judged_by == "classes"
-
-
-def test_a_checkpoint_of_vit_b_with_lora_stays_below_20_megabytes() -> None:
-    with torch.device("meta"):
-        task = Task(sensor_of(6), ("a", "b"), Sam(anatomy("b")), size=1024)
-        method = SimMat(task, SimMatConfig())
-    learns = choose((name for name, _ in method.named_parameters()), method.stages[0].learns)
-    held = holdings(method, set(learns))
-    assert set(held) == set(learns)  # nothing but the transfer layer and LoRA
-    assert sum(tensor.numel() * 4 for tensor in held.values()) < 20e6
-
-
-TUNED = {
-    "full": 89_670_912 + 4_058_340,
-    "probe": 3_736_320,
-    "adapter": 3_698_016 + 205_712,
-    "lora": 3_686_400 + 588_800,
-    "prompt": 3_686_400 + 716_800,
-    "prefix": 3_686_400 + 716_800,
-}
-PATCHES = 590_592  # of ViT-B's own embedding, which some projectors leave unused
-SIZES: dict[str, Callable[[int], int] | int] = {
-    "mat_conv": lambda bands: 576 * bands + 1795,
-    "mat_gated": 790_727,  # with four bands
-    "new_patch_embed": lambda bands: 196_608 * bands + 768,
-    "linear_tuned_pe": lambda bands: 3 * bands + 3 + PATCHES,
-    "mlp_tuned_pe": lambda bands: (9 * bands + 1) * 4 * bands + 12 * bands + 3 + PATCHES,
-    "linear_frozen_pe": lambda bands: 3 * bands + 3,
-    "linear_random_pe": lambda bands: 3 * bands + 3,
-    "preconv(3,1,64)": lambda bands: 27 * bands + 3,
-    "preattn(16,1,64)": lambda bands: 256 * 64 * bands + 64 + 12 * 64**2 + 13 * 64 + (64 + 1) * 768,
-    "zeroshot": 0,
-}
-EVERY_COUNT = [(name, 4) for name in SIZES] + [("mat_conv", bands) for bands in (1, 2, 3, 9, 13)]
-
-
-@pytest.mark.parametrize(("projector", "bands"), EVERY_COUNT)
-def test_trained_parameters_of_every_part_with_every_strategy(projector: str, bands: int) -> None:
-    unused = projector in ("new_patch_embed", "linear_tuned_pe", "mlp_tuned_pe", "linear_random_pe")
-    size = SIZES[projector]
-    own = size if isinstance(size, int) else size(bands)
-    for strategy in STRATEGIES if bands in (4, 13) else ("full", "lora"):
-        with torch.device("meta"):
-            task = Task(sensor_of(bands), ("a", "b"), VIT_B, size=1024)
-            method = SimMat(task, SimMatConfig(projector=projector, strategy=strategy))
-        moving = freeze_all_but(method, method.stages[0].learns)
-        trained = sum(parameter.numel() for name, parameter in method.named_parameters() if name in moving)
-        left_out = PATCHES if unused and strategy in ("full", "probe") else 0
-        assert trained == own + TUNED[strategy] - left_out, strategy
 
 
 def test_what_is_wrong_about_the_authors_parts_comes_with_their_protocol_alone() -> None:
@@ -430,59 +266,3 @@ def test_what_is_saved_comes_back_whatever_its_parts(tmp_path: Path, settings: d
     held = set(load_file(tmp_path / "model/model.safetensors"))
     if settings.get("strategy", "lora") in AMOUNTS and "head" not in settings:
         assert not {name.removeprefix("sam.") for name in held} & base, "a part of SAM that never learnt was saved"
-
-
-def test_an_adapted_sam_answers_a_predictor_on_its_own_sensor() -> None:
-    sensor = Sensor.from_dict(
-        {"name": "s", "bands": [{"name": f"b{band}", "mean": 9.0, "std": 3.0 + band} for band in range(4)]}
-    )
-    method = SimMat(Task(sensor, ("a", "b"), make_sam(), size=32), SimMatConfig(amount=4))
-    learn(method, batch_of(4))
-    sam = method.promptable()
-    assert sam is not None
-    predictor = Predictor(sam, sensor, resize=False, square=False)
-    stored = torch.randint(0, 30, (24, 40, 4)).float()
-    predictor.set_image(stored.numpy())
-    found = predictor.predict(points=(30, 9), multimask=False)
-    mean, std = (torch.from_numpy(part) for part in sensor.statistics)
-    image = ((stored - mean) / std).permute(2, 0, 1)[None]
-    prompts = Prompts(torch.tensor([[[30.0, 9.0]]]), torch.ones(1, 1, dtype=torch.int64))
-    logits, _ = sam.decode(sam.encode(image), prompts, multimask=False)
-    assert found.masks_NMHW.shape == (1, 1, 24, 40)
-    torch.testing.assert_close(found.low_res_logits_NMhw, logits, rtol=1e-4, atol=1e-4)
-    with pytest.raises(InputError, match="4 bands"):
-        Predictor(method.task.sam, sensor)  # which knows three, and still does
-
-
-class Labels:
-    """A stream of label maps alone, each saying by its place which region it holds."""
-
-    epoch, ignore = 0, 255
-
-    def __len__(self) -> int:
-        return 11
-
-    def __getitem__(self, place: int | tuple[int, int]) -> Sample:
-        index = place[1] if isinstance(place, tuple) else place
-        label = np.zeros((32, 32), np.int64)
-        label[index : index + 9, 5:25], label[22:30, 2:12] = 1, 2
-        pixels, ones, infinite = np.zeros((4, 32, 32), np.float32), np.ones(4, np.float32), np.full(4, np.inf)
-        return Sample(str(index), pixels, None, label, ones, ones * 0, -infinite, infinite)
-
-
-def test_two_processes_ask_the_clicks_that_one_asks() -> None:
-    method = make(clicks=2)
-
-    def asked(batch: int, rank: int, world: int) -> dict[int, list[list[float]]]:
-        loader = Loader(Labels(), batch_size=batch, rank=rank, world=world)
-        found: dict[int, list[list[float]]] = {}
-        for places, each in zip(loader.places, loader.epoch(4), strict=True):
-            points = method._ask(each, Moment(7, 4, 0, places)).prompts.points_NP2
-            assert points is not None
-            found |= dict(zip(places, points[:, 0].view(len(places), -1).tolist(), strict=True))
-        return found
-
-    alone, both = asked(4, 0, 1), [asked(2, rank, 2) for rank in range(2)]
-    assert len(alone) == 11
-    assert not both[0].keys() & both[1].keys()
-    assert both[0] | both[1] == alone == asked(3, 0, 1)
