@@ -1,104 +1,19 @@
-"""CWSAM as a whole: counts, where it starts, what moves, other bands and sizes, and what a checkpoint must hold."""
+"""CWSAM as a whole: where it starts, what moves, what each setting does, and what a checkpoint must hold."""
 
 import copy
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from sensam.config import RunSettings
 from sensam.errors import SettingsError
 from sensam.methods import find_method
-from sensam.methods.base import Task
 from sensam.methods.cwsam import Cwsam, CwsamConfig
-from sensam.nn.adapted_encoder import EncoderTuning, wrap
-from sensam.nn.band_stems import AsPhotograph
-from sensam.nn.surgery import freeze_all_but
-from sensam.sam.anatomy import anatomy
-from sensam.sam.model import Sam
-from sensam.sam.weights import load_sam
-from sensam.sensors import Sensor
 from sensam.train.schedule import Schedule
 from sensam.types import Batch
-from tests.methods.conftest import learn, make_sensor
-
-MakeTask = Callable[..., Task]
-MakeBatch = Callable[..., Batch]
-
-
-def of_vit(size: str, classes: int, **settings: object) -> Cwsam:
-    """On the meta device: shapes without numbers."""
-    with torch.device("meta"):
-        names = tuple(f"class {number}" for number in range(classes))
-        return Cwsam(Task(make_sensor(3), names, Sam(anatomy(size)), size=1024), CwsamConfig(**settings))  # type: ignore[arg-type]
-
-
-def learnt(method: Cwsam) -> dict[str, Tensor]:
-    moving = freeze_all_but(method, method.stages[0].learns)
-    return {name: weight for name, weight in method.named_parameters() if name in moving}
-
-
-def image(bands: int, rows: int = 32, columns: int = 32, count: int = 2) -> Tensor:
-    return torch.randn(count, bands, rows, columns, generator=torch.Generator().manual_seed(7))
-
-
-class TestCounts:
-    def test_vit_b_with_five_and_ten_classes(self) -> None:
-        unused = 3 * 139_808 + 132_612  # hypernetworks and the head for quality, which nothing reads
-        for classes in (5, 10):
-            method = of_vit("b", classes)
-            count = sum(weight.numel() for weight in learnt(method).values())
-            assert count == 11_189_296 + 100_384 * (classes - 5)
-            assert count + unused == 11_741_332 + 100_384 * (classes - 5)
-        tuning = method.encoder.part
-        assert sum(weight.numel() for weight in tuning.adapters.parameters()) == 7_100_928
-
-    @pytest.mark.parametrize(
-        ("size", "adapters", "prompts", "encoder"),
-        [
-            ("b", 10_651_392, 63_312, 89_670_912),
-            ("l", 37_840_896, 116_544, 308_278_272),
-            ("h", 78_796_800, 186_960, 637_026_048),
-        ],
-    )
-    def test_every_published_teacher(self, size: str, adapters: int, prompts: int, encoder: int) -> None:
-        def count(part: torch.nn.Module | None) -> int:
-            return sum(weight.numel() for weight in part.parameters()) if part else 0
-
-        method = of_vit(size, 5)
-        assert 3 * count(method.encoder.part.adapters) == 2 * adapters  # the authors make a third that nothing calls
-        assert count(method.encoder.part.prompts) == prompts
-        assert count(method.encoder.host) == encoder
-
-    @torch.no_grad()
-    def test_shapes_at_the_published_size(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        method = of_vit("b", 5, protocol="paper", frequencies="none")
-        # What asks for autocast cannot be asked for shapes alone: prompts, and the code of places.
-        monkeypatch.setattr(method.decoder, "places", lambda h, w: torch.empty(1, 256, h, w))
-        with torch.device("meta"):
-            image = torch.empty(2, 3, 1024, 1024)
-            embedding = method.encoder(image)
-            assert embedding.shape == (2, 256, 64, 64)
-            assert method.decoder(embedding).shape == (2, 5, 256, 256)
-            assert method(image).shape == (2, 5, 1024, 1024)
-
-    def test_what_is_saved_of_vit_b_is_below_62_megabytes(self) -> None:
-        method = of_vit("b", 5)
-        saved = sum(weight.numel() for weight in (*learnt(method).values(), *method.buffers()))
-        assert 4 * saved <= 62e6
-
-    def test_adapters_cost_at_most_six_and_a_half_percent(self) -> None:
-        def operations(encoder: torch.nn.Module) -> int:
-            with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
-                encoder(torch.empty(1, 3, 1024, 1024))
-            return counter.get_total_flops()
-
-        method = of_vit("b", 5, frequencies="none")
-        method.encoder.host.use_attention("explicit")  # the counter sees plain products only
-        assert operations(method.encoder) <= 1.065 * operations(method.encoder.host)
+from tests.methods.conftest import learn
+from tests.methods.small_cwsam import MakeBatch, MakeTask, image, learnt
 
 
 class TestStart:
@@ -222,104 +137,6 @@ class TestLearning:
         method = Cwsam(make_task(3), CwsamConfig())
         with pytest.raises(SettingsError, match="learns from labels"):
             method.stages[0].loss(replace(make_batch(3), label_BHW=None), None)  # type: ignore[arg-type]
-
-
-class TestBands:
-    @torch.no_grad()
-    @pytest.mark.parametrize("stem", [None, "conv"])
-    @pytest.mark.parametrize("bands", [1, 3, 13])
-    def test_any_number_and_any_size(self, make_task: MakeTask, bands: int, stem: str | None) -> None:
-        task = make_task(3)
-        method = Cwsam(replace(task, sensor=make_sensor(bands)), CwsamConfig(stem=stem)).eval()  # type: ignore[arg-type]
-        for rows, columns in ((32, 32), (19, 45), (8, 64)):
-            assert method(image(bands, rows, columns)).shape == (2, 3, rows, columns)
-
-    @torch.no_grad()
-    def test_one_band_is_seen_as_sam_sees_grey(self, make_task: MakeTask) -> None:
-        task = make_task(3)
-        method = Cwsam(replace(task, sensor=make_sensor(1)), CwsamConfig()).eval()
-        grey = image(1)
-        assert torch.equal(method.encoder(method.stem(grey)), task.sam.encode(grey.repeat(1, 3, 1, 1)))
-        assert not any("stem" in name or "patch_embed" in name for name in learnt(method))
-
-    @torch.no_grad()
-    def test_of_one_band_one_plane_is_filtered(self, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
-        method = Cwsam(replace(make_task(3), sensor=make_sensor(1)), CwsamConfig(init="torch_default")).eval()
-        prompts = method.encoder.part.prompts
-        assert prompts is not None
-        split, seen = prompts.filter._split, []
-        monkeypatch.setattr(prompts.filter, "_split", lambda planes: [seen.append(planes.shape[1]), split(planes)][1])
-        found = method(image(1))
-        method.stem = torch.nn.Identity()
-        torch.testing.assert_close(method(image(1).repeat(1, 3, 1, 1)), found, atol=1e-5, rtol=1e-4)
-        assert seen == [1, 3]
-
-    @pytest.mark.parametrize(("stem", "start"), [("conv", "stem."), ("inflate", "encoder.host.patch_embed.")])
-    def test_stems_for_more_bands_learn(
-        self, make_task: MakeTask, make_batch: MakeBatch, stem: str, start: str
-    ) -> None:
-        task = replace(make_task(3), sensor=make_sensor(5))
-        method = Cwsam(task, CwsamConfig(stem=stem))  # type: ignore[arg-type]
-        before = copy.deepcopy(method.state_dict())
-        learn(method, method.stages[0], [make_batch(5)])
-        changed = {name for name, weight in method.state_dict().items() if not torch.equal(weight, before[name])}
-        assert {name for name in changed if name.startswith(start)} == {f"{start}{end}" for end in ends(stem)}
-        assert task.sam.vision_encoder.patch_embed.projection.in_channels == 3
-
-    def test_an_8_bit_band_is_a_photograph_under_the_paper(self, make_task: MakeTask) -> None:
-        band = {"name": "amplitude", "dtype": "uint8", "scale": 0.1, "offset": -1.0, "mean": 9.0, "std": 4.0}
-        sensor = Sensor.from_dict({"name": "grey", "bands": [band]})
-        method = Cwsam(replace(make_task(3), sensor=sensor), CwsamConfig(protocol="paper"))
-        assert isinstance(method.stem, AsPhotograph)
-        stored = torch.tensor([0.0, 255.0]).view(1, 1, 1, 2)
-        seen = method.stem((stored * 0.1 - 1.0 - 9.0) / 4.0)
-        expected = (stored - torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)) / torch.tensor(
-            [58.395, 57.12, 57.375]
-        ).view(3, 1, 1)
-        torch.testing.assert_close(seen, expected)
-
-    @torch.no_grad()
-    def test_a_sam_with_the_sensors_bands_is_taken_as_it_is(self, make_task: MakeTask) -> None:
-        task = replace(make_task(3), sensor=make_sensor(13))
-        student = Sam(replace(task.sam.anatomy, bands=13)).eval()
-        task = replace(task, sam=student)
-        method = Cwsam(task, CwsamConfig()).eval()
-        assert torch.equal(method.encoder(image(13)), student.encode(image(13)))
-        assert not any("patch_embed" in name for name in learnt(method))
-        assert method(image(13)).shape == (2, 3, 32, 32)
-
-    def test_the_neck_learns_where_it_is_asked_to(self, make_task: MakeTask, make_batch: MakeBatch) -> None:
-        task = make_task(3)
-        before = copy.deepcopy(task.sam.state_dict())
-        method = Cwsam(task, CwsamConfig(neck=True))
-        learn(method, method.stages[0], [make_batch(3)])
-        assert {name for name in learnt(method) if ".host." in name} == {
-            f"encoder.host.neck.{name}" for name, _ in task.sam.vision_encoder.neck.named_parameters()
-        }
-        assert not torch.equal(method.encoder.host.neck.conv1.weight, before["vision_encoder.neck.conv1.weight"])
-        assert torch.equal(task.sam.vision_encoder.neck.conv1.weight, before["vision_encoder.neck.conv1.weight"])
-
-    def test_a_sam_whose_encoder_is_none_of_sams_is_refused(self, make_task: MakeTask) -> None:
-        task = make_task(3)
-        wrap(task.sam, EncoderTuning())
-        with pytest.raises(SettingsError, match="has a AdaptedEncoder"):
-            Cwsam(task, CwsamConfig())
-
-    def test_stems_that_make_no_sense(self, make_task: MakeTask) -> None:
-        task = make_task(3)
-        for stem, bands in (("own", 5), ("repeat", 5), ("inflate", 3)):
-            with pytest.raises(SettingsError, match=f"stem {stem} needs"):
-                Cwsam(replace(task, sensor=make_sensor(bands)), CwsamConfig(stem=stem))  # type: ignore[arg-type]
-
-    @torch.no_grad()
-    def test_nano_with_its_own_weights(self) -> None:
-        task = Task(make_sensor(2), ("dry", "water"), load_sam("nano"), size=64)
-        method = Cwsam(task, CwsamConfig()).eval()
-        assert method(image(2, 64, 48, count=1)).shape == (1, 2, 64, 48)
-
-
-def ends(stem: str) -> tuple[str, ...]:
-    return ("weight", "bias") if stem == "conv" else ("projection.weight", "projection.bias")
 
 
 class TestChoices:
