@@ -1,4 +1,6 @@
-"""A tiny SAM with weights that matter, as transformers' model and as ours."""
+"""A tiny SAM with weights that matter, as transformers' model and as ours, and a small scene to map."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from transformers import SamModel, SamProcessor
 
 from sensam.sam.anatomy import Anatomy
 from sensam.sam.model import Sam, transformers_config
+from tests.infer.mapmaking import ground, write_scene
 
 try:  # older releases call the processor on torchvision so; their plain name is Pillow's, which rounds differently
     from transformers.models.sam.image_processing_sam_fast import SamImageProcessorFast as SamImageProcessor
@@ -73,3 +76,11 @@ def photo() -> NDArray[np.uint8]:
     y, x = np.mgrid[:50, :90]
     waves = [np.sin(x / 7 + y / 11), np.cos(x / 17 - y / 5), np.sin(y / 9) * np.cos(x / 3)]
     return (127 + 120 * np.stack(waves, -1)).astype(np.uint8)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> tuple[Path, NDArray[np.uint16]]:
+    """A file with a corner that holds nothing, and its pixels."""
+    pixels = ground(90, 130)
+    pixels[:, :20, :30] = 0
+    return write_scene(tmp_path / "in" / "scene.tif", pixels), pixels

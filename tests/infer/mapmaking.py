@@ -1,4 +1,4 @@
-"""Small scenes and small models for tests of maps."""
+"""Small scenes, small models and maps of them, for tests."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 from torch import Tensor, nn
 
+from sensam.infer.mapping import MapSettings, SceneJob, Target
 from sensam.infer.scene import open_quietly
 from sensam.infer.segmenter import Segmenter
+from sensam.infer.voting import Predict, Vote
 from sensam.sensors import Sensor
 
 BANDS = ("B02", "B03", "B04")
@@ -96,6 +98,15 @@ def write_scene(path: Path, pixels: NDArray[Any], names: Sequence[str] | None = 
         for index, name in enumerate(names or (), start=1):
             file.set_band_description(index, name)
     return path
+
+
+def make_map(
+    model: Segmenter, scene: Path | str, out: Path, predict: Predict | None = None, **settings: Any
+) -> tuple[Path, ...]:
+    job = SceneJob(
+        model, model.fingerprint, str(scene), Target.of(str(scene), out, alone=True), MapSettings(**settings)
+    )
+    return job.complete(job.run(predict or Vote([model], device="cpu")))
 
 
 def direct(model: Segmenter, pixels: NDArray[Any]) -> NDArray[np.float32]:

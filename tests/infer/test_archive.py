@@ -15,7 +15,7 @@ from sensam.infer.archive import Order, loaded, map_archive, read_list
 from sensam.infer.mapping import MapSettings
 from sensam.infer.pools import Here, Processes, RayCluster, open_pool
 from sensam.infer.voting import Vote
-from tests.infer.mapmaking import ground, network, read, segmenter, write_scene
+from tests.infer.mapmaking import ground, make_map, network, read, segmenter, write_scene
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,8 +71,6 @@ def same(one, other):
 
 
 def test_scenes_and_strips_give_what_single_maps_give(scenes, tmp_path):
-    from tests.infer.test_mapping import make_map
-
     wanted = order(extras=("confidence",))
     manifest = map_archive(wanted, scenes, tmp_path / "out", Here(wanted))
     assert [entry.status for entry in manifest.entries.values()] == ["done"] * 3

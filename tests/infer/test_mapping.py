@@ -1,12 +1,6 @@
-"""Scenes to files: CRS, colours, nodata, extras, polygons, areas, other grids, and nothing that is half done."""
+"""Scenes to files: CRS, colours, nodata, extras, parts, other grids, and bands wherever they lie."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pyogrio
@@ -14,9 +8,8 @@ import pytest
 import rasterio
 import shapely
 import torch
-from rasterio.warp import transform_bounds
 
-from sensam.errors import InputError, SettingsError
+from sensam.errors import InputError
 from sensam.infer import mapping
 from sensam.infer.area import window_of_box
 from sensam.infer.mapping import MapSettings, SceneJob, Target
@@ -27,9 +20,9 @@ from tests.infer.mapmaking import (
     BANDS,
     CLASSES,
     COLOURS,
-    Failing,
     direct,
     ground,
+    make_map,
     network,
     place,
     read,
@@ -37,20 +30,6 @@ from tests.infer.mapmaking import (
     sensor,
     write_scene,
 )
-
-
-def make_map(model, scene, out, predict=None, **settings):
-    job = SceneJob(
-        model, model.fingerprint, str(scene), Target.of(str(scene), out, alone=True), MapSettings(**settings)
-    )
-    return job.complete(job.run(predict or Vote([model], device="cpu")))
-
-
-@pytest.fixture
-def scene(tmp_path):
-    pixels = ground(90, 130)
-    pixels[:, :20, :30] = 0
-    return write_scene(tmp_path / "in" / "scene.tif", pixels), pixels
 
 
 @pytest.mark.parametrize(
@@ -133,54 +112,6 @@ def test_scenes_without_a_place_on_earth_are_mapped_too(tmp_path):
     assert np.array_equal(read(made)[0], direct(model, pixels).argmax(0))
     areas = pyogrio.raw.read(drawn, columns=["area_px"])[3][0]
     assert areas.sum() == pixels[0].size
-
-
-@pytest.mark.parametrize("format", ["gpkg", "geojson", "fgb"])
-def test_polygons_cover_the_valid_pixels_without_gaps(scene, tmp_path, format):
-    path, pixels = scene
-    *_, drawn, made = make_map(segmenter(), path, tmp_path, outlines=Outlines(format, smallest=40, tolerance=1.0))
-    info, _, geometry, (names, numbers, areas, sure) = pyogrio.raw.read(drawn)
-    shapes = shapely.from_wkb(geometry)
-    valid = (pixels[0] > 0).sum() * 100
-    assert areas.sum() == valid
-    assert (areas >= 4000).all()
-    assert all(CLASSES[number] == name for number, name in zip(numbers, names, strict=True))
-    assert ((sure > 0.25) & (sure <= 1)).all()
-    if format == "geojson":
-        assert "4326" in info["crs"] or "CRS84" in info["crs"]
-        with rasterio.open(path) as given:
-            bounds = transform_bounds(given.crs, "EPSG:4326", *given.bounds)
-        assert np.allclose(shapely.total_bounds(shapes), bounds, atol=1e-3)
-        return
-    assert shapely.coverage_is_valid(shapely.get_parts(shapes))
-    # Simplifying moves outer corners too; between neighbours nothing opens.
-    assert shapely.area(shapes).sum() == pytest.approx(shapely.union_all(shapes).area)
-    assert shapely.area(shapes).sum() == pytest.approx(valid, rel=0.02)
-    rows = read(made)[0]
-    assert len(names) < sum(1 for _ in rasterio.features.shapes(rows, mask=rows != 255, connectivity=4))
-
-
-def test_polygons_agree_with_the_map_across_slices(tmp_path, monkeypatch):
-    """Numbered a few rows at a time or all at once: the same patches."""
-    path = write_scene(tmp_path / "scene.tif", ground(60, 40, patch=5))
-    found = []
-    for rows in (7, 512):
-        monkeypatch.setattr("sensam.infer.patches.ROWS_AT_ONCE", rows)
-        outlines = Outlines("fgb", smallest=0, tolerance=0)
-        *_, drawn, made = make_map(segmenter(), path, tmp_path / str(rows), outlines=outlines)
-        geometry, fields = pyogrio.raw.read(drawn)[2:]
-        order = sorted(zip(shapely.from_wkb(geometry), *fields, strict=True), key=lambda one: one[0].wkt)
-        found.append([(one.wkt, *facts[:3], round(facts[3], 9)) for one, *facts in order])
-    assert found[0] == found[1]
-    whole = [shape for shape, _ in rasterio.features.shapes(read(made)[0], connectivity=4)]
-    assert len(whole) == len(found[0])
-
-
-def test_areas_in_degrees_are_square_metres(tmp_path):
-    path = write_scene(tmp_path / "scene.tif", ground(100, 100), crs="EPSG:4326", transform=place(10, 60.5, 0.01))
-    *_, drawn, _ = make_map(segmenter(), path, tmp_path / "out", outlines=Outlines())
-    area = pyogrio.raw.read(drawn, columns=["area_m2"])[3][0].sum()
-    assert area == pytest.approx(1 * 111_195 * np.cos(np.radians(60)) * 111_195, rel=1e-3)
 
 
 def test_a_box_and_polygons_choose_a_part(scene, tmp_path):
@@ -294,117 +225,9 @@ def test_panoramas_wrap(tmp_path):
     assert np.array_equal(np.roll(read(made), 32, 2), read(other))
 
 
-def test_outputs_appear_only_when_complete_and_a_second_run_goes_on(scene, tmp_path):
-    path, _ = scene
-    out = tmp_path / "out"
-    model = segmenter(network(3))
-    job = SceneJob(model, "same", str(path), Target(out, "map"), MapSettings())
-    failing = segmenter(Failing(network(3), 7))
-    with pytest.raises(KeyboardInterrupt):
-        job.run(Vote([failing], device="cpu"))
-    assert [entry.name for entry in out.iterdir()] == ["map.partial"]
-    again = segmenter(Failing(network(3), 1000))
-    job = SceneJob(model, "same", str(path), Target(out, "map"), MapSettings())
-    made = job.complete(job.run(Vote([again], device="cpu")))[-1]
-    assert again.network.seen < job.layout.tiles - 3
-    (fresh,) = make_map(model, path, tmp_path / "fresh")
-    assert np.array_equal(read(made), read(fresh))
-    assert SceneJob(model, "same", str(path), Target(out, "map"), MapSettings()).is_done
-    other = SceneJob(model, "another", str(path), Target(out, "map"), MapSettings())
-    with pytest.raises(InputError, match="--overwrite"):
-        assert other.is_done
-    assert not SceneJob(model, "another", str(path), Target(out, "map"), MapSettings(overwrite=True)).is_done
-
-
-KILLED = """
-import sys, time
-from tests.infer.mapmaking import segmenter, network
-from sensam.infer import mapping
-from sensam.infer.mapping import MapSettings, SceneJob, Target
-from sensam.infer.schedule import beside, between
-from sensam.infer.voting import Vote
-from pathlib import Path
-model = segmenter(network(3))
-vote = Vote([model], device="cpu")
-def slow(image):
-    time.sleep(0.02)
-    return vote(image)
-SceneJob(model, "same", sys.argv[1], Target(Path(sys.argv[2]), "map"), MapSettings()).run(slow)
-"""
-
-
-@pytest.mark.slow
-def test_a_process_killed_for_good_loses_nothing(tmp_path):
-    path = write_scene(tmp_path / "scene.tif", ground(400, 400))
-    out = tmp_path / "out"
-    root = Path(__file__).parents[2]
-    process = subprocess.Popen([sys.executable, "-c", KILLED, path, out], cwd=root)
-    journal = out / "map.partial" / "strip-000000" / "done.json"
-    deadline = time.monotonic() + 45
-    while time.monotonic() < deadline and not (journal.exists() and json.loads(journal.read_text())["batches"] > 20):
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert [entry.name for entry in out.iterdir()] == ["map.partial"]
-    model = segmenter(Failing(network(3), 10_000))
-    job = SceneJob(segmenter(network(3)), "same", str(path), Target(out, "map"), MapSettings())
-    made = job.complete(job.run(Vote([model], device="cpu")))[-1]
-    assert model.network.seen <= job.layout.tiles - 20
-    (fresh,) = make_map(segmenter(network(3)), path, tmp_path / "fresh")
-    assert np.array_equal(read(made), read(fresh))
-
-
-def test_what_cannot_be_mapped_is_refused_before_anything_is_written(scene, tmp_path):
-    path, _ = scene
-    model = segmenter()
-    cases = {
-        "lies outside": {"box": (0.0, 0.0, 10.0, 10.0)},
-        "has no area": {"box": (500_500.0, 4_999_500.0, 500_500.0, 4_999_600.0)},
-        "0 to 16": {"overlap": 17},
-        "makes no sense": {"resolution": 0.0},
-        "at a time": {"batch": 0},
-        "Give one of them": {"box": (500_000.0, 4_999_500.0, 500_500.0, 4_999_600.0), "area": path},
-    }
-    for answer, settings in cases.items():
-        with pytest.raises((InputError, SettingsError), match=answer):
-            make_map(model, path, tmp_path / "out", **settings)
-    with pytest.raises(InputError, match="the scene itself"):
-        make_map(model, path, path)
-    with pytest.raises(SettingsError, match="several scenes"):
-        Target.of("a.tif", tmp_path / "map.tif", alone=False)
-    assert not (tmp_path / "out").exists()
-
-
 def test_boxes_snap_to_the_pixels_they_touch(scene):
     from sensam.data.readers import describe
 
     info = describe(scene[0])
     assert window_of_box((500_000, 4_999_990, 500_010, 5_000_000), info) == (0, 0, 1, 1)
     assert window_of_box((499_000, 4_999_985, 500_015, 5_000_100), info) == (0, 0, 2, 2)
-
-
-def test_a_scene_without_a_valid_pixel_leaves_nothing_behind(tmp_path):
-    path = write_scene(tmp_path / "empty.tif", np.zeros((3, 40, 40), np.uint16))
-    with pytest.raises(InputError, match="no valid pixel"):
-        make_map(segmenter(), path, tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_a_full_disk_is_noticed_before_and_during(scene, tmp_path, monkeypatch):
-    path, _ = scene
-    free = os.statvfs_result((4096, 4096, 1, 1, 1, 1, 1, 1, 0, 255))
-    with monkeypatch.context() as full:
-        full.setattr(os, "statvfs", lambda _: free)
-        with pytest.raises(InputError, match="has room for"):
-            make_map(segmenter(), path, tmp_path / "out")
-
-    def no_room(*_):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as full:
-        full.setattr(os, "pwrite", no_room)
-        with pytest.raises(InputError, match="the disk is full"):
-            make_map(segmenter(), path, tmp_path / "out")
-    assert not list((tmp_path / "out").glob("*.tif"))
-    (made,) = make_map(segmenter(), path, tmp_path / "out")
-    assert made.is_file()

@@ -10,8 +10,7 @@ import pytest
 
 from sensam.errors import InputError
 from sensam.infer.locate import locate, title
-from tests.infer.mapmaking import direct, ground, read, segmenter, sensor, write_scene
-from tests.infer.test_mapping import make_map
+from tests.infer.mapmaking import direct, ground, make_map, read, segmenter, sensor, write_scene
 
 
 class Faulty(BaseHTTPRequestHandler):
