@@ -1,11 +1,12 @@
-"""Imports go down only: the folder tree is the architecture."""
+"""Imports go down only, and no file is long: the folder tree is the architecture."""
 
 import ast
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "sensam"
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "sensam"
 
 # A module may import from its own row's name and from any row above. Names in one row do not import each other.
 ROWS = (
@@ -57,6 +58,12 @@ def test_imports_go_down(path: Path) -> None:
         assert allowed, f"{path.relative_to(PACKAGE)} imports sensam.{theirs}, which is not below sensam.{mine}"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+LONGER = {"tests/methods/test_e2sam.py"}  # known to be too long, until it is split
+WRITTEN = sorted(
+    path for folder in ("sensam", "tests", "benchmarks", "scripts") for path in (ROOT / folder).rglob("*.py")
+)
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_stay_small(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 350
+    assert len(path.read_text().splitlines()) <= 350 or path.relative_to(ROOT).as_posix() in LONGER
