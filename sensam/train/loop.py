@@ -24,7 +24,7 @@ from sensam.train.display import Display
 from sensam.train.groups import parameter_groups
 from sensam.train.journal import Journal
 from sensam.train.judges import Judge
-from sensam.train.memory import explaining_memory, save_memory
+from sensam.train.memory import advise_fewer, advise_smaller, explaining_memory, save_memory
 from sensam.train.optimisers import build_optimisers
 from sensam.train.schedule import Schedule
 from sensam.train.trackers import Tracker
@@ -145,9 +145,10 @@ class StageRun:
         total = self._over_all(torch.stack(weights).sum())
         sums: dict[str, Tensor] = {}
         for number, ((places, batch), weight) in enumerate(zip(group, weights, strict=True), 1):
-            loss = partial(self.lesson.stage.loss, batch, self._moment(epoch, step, places))
+            moment = self._moment(epoch, step, places)
+            loss = partial(self.lesson.stage.loss, batch, moment)
             with (
-                explaining_memory(self.module, self.lesson, batch, self._moment(epoch, step, places)),
+                explaining_memory(partial(advise_smaller, fabric, self.module, self.lesson, batch, moment)),
                 fabric.no_backward_sync(self.module, enabled=number < len(group)),
             ):
                 losses = self.module(loss)
@@ -155,12 +156,13 @@ class StageRun:
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0) + value.detach().double() * weight
         self._add_up(sums, total)
-        if self.lesson.settings.clip:
-            learning = [parameter for group in moved for parameter in group["params"]]
-            nn.utils.clip_grad_norm_(learning, self.lesson.settings.clip)  # one norm over all optimisers
-        for optimiser in self.optimisers:
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+        learning = [parameter for group in moved for parameter in group["params"]]
+        with explaining_memory(partial(advise_fewer, self.lesson, learning)):
+            if self.lesson.settings.clip:
+                nn.utils.clip_grad_norm_(learning, self.lesson.settings.clip)  # one norm over all optimisers
+            for optimiser in self.optimisers:
+                optimiser.step()
+                optimiser.zero_grad(set_to_none=True)
         self.progress.step += 1
 
     def _moment(self, epoch: int, step: int, places: range) -> Moment:
