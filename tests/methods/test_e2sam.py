@@ -302,7 +302,7 @@ def test_what_has_no_data_teaches_nothing(make: Make, make_batch: Make) -> None:
     valid[:, :, 16:] = False
     image = batch.image_BCHW * valid[:, None]
     method = make(noise=0)
-    weight = method._weight(replace(batch, valid_BHW=valid), torch.zeros(2, 4, 4, 16))
+    weight = method._weight(replace(batch, valid_BHW=valid), (4, 4))
     assert weight is not None
     assert weight[:, :, :2].all()
     assert not weight[:, :, 2:].any()
