@@ -16,20 +16,7 @@ from sensam.methods.segmenting import SegmentingConfig, map_loss, map_mass
 from sensam.sam.model import Sam
 from tests.methods.conftest import TINY, make_sensor
 from tests.train.test_loop import Norms, stage_run
-from tests.train.tiny import Drawn
-
-
-class Gaps(Drawn):
-    """Samples of which each has less data than the one before; the fourth has none."""
-
-    def __getitem__(self, place: int | tuple[int, int]) -> Sample:
-        sample = super().__getitem__(place)
-        valid_CHW = torch.ones(self.bands, self.side, self.side, dtype=torch.bool).numpy()
-        valid_CHW[:, :, self.side - (int(sample.key) % 4) * self.side // 3 :] = False
-        label_HW = sample.label_HW
-        assert label_HW is not None
-        label_HW[~valid_CHW[0]] = self.ignore
-        return replace(sample, valid_CHW=valid_CHW)
+from tests.train.tiny import Gaps
 
 
 def gradients(folder: Path, method: Method, number: int, batch: int, accumulate: int) -> dict[str, Tensor]:
