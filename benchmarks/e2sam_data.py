@@ -24,7 +24,7 @@ EVERY = 6  # of the groups of training tiles one is kept for validation
 def prepare(name: str, folder: Path, *, quick: bool) -> Path:
     """The dataset.yaml of a set, made when it is first asked for."""
     if name in GENERATED:
-        return _generate(name, folder / name, quick=quick)
+        return _generate(name, folder / (f"{name}-quick" if quick else name), quick=quick)
     if not (REAL / _definition(name)["root"].rpartition("/")[2]).is_dir():
         raise SystemExit(f"{name} is not under {REAL}. Set SENSAM_REAL_DATA, or leave it out with --sets.")
     os.environ["SENSAM_REAL_DATA"] = str(REAL)

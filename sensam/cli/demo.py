@@ -39,6 +39,7 @@ def _print_table(walked: "Walk") -> None:
     from rich.table import Table
 
     from sensam.evaluate.walk import NAMES
+    from sensam.train.confusion import MIOU_MEANS
 
     classes = next(iter(walked.scores.values())).classes
     table = Table("", "mIoU", "accuracy", *(f"IoU {name}" for name in classes), box=None, pad_edge=False)
@@ -47,3 +48,4 @@ def _print_table(walked: "Walk") -> None:
         values = [found.miou, found.allacc, *found.iou_K]
         table.add_row(NAMES[name], *(f"{value:.3f}" for value in values))
     Console(highlight=False).print(table)
+    typer.echo(MIOU_MEANS)

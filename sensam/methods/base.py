@@ -65,6 +65,7 @@ class Moment:
 
 Losses = Mapping[str, Tensor]  # "loss" is minimised; every entry is logged
 Loss = Callable[[Batch, Moment], Losses]
+Mass = Callable[[Batch], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class Stage:
     settings: Mapping[str, Any] = field(default_factory=dict)  # what its paper trains with, where it differs from ours
     discards: tuple[str, ...] = ()  # children of the method that have done their work when the stage ends
     begin: Callable[[], None] | None = None  # called once before the first step, and not again after a resume
+    mass: Mass | None = None  # over how much a batch's loss is a mean, where not over labelled pixels or samples
 
 
 class Method(nn.Module):

@@ -113,6 +113,7 @@ class E2Sam(Method):
             judged_by="loss",
             settings={"epochs": 50},
             discards=("teacher", "branches", "merge"),
+            mass=self._mass if self.config.match == "mse" else None,
         )
         return inherit, finetune_stage(
             self.task, self.config, self.net, encoder="net.encoder", others=("net.decoder.*",)
@@ -148,7 +149,8 @@ class E2Sam(Method):
         tokens_BhwD = self.net.encoder.tokens(seen_BCHW)
         merged_RhwE = self.merge(self.branches(tokens_BhwD, triples_BN3)).flatten(0, 1)
         found = self.teacher.share(resampled(merged_RhwE, _grid(targets.maps_RhwE)))
-        weight_Rhw = self._weight(batch, targets.maps_RhwE)
+        weight_Bhw = self._weight(batch, _grid(targets.maps_RhwE))
+        weight_Rhw = None if weight_Bhw is None else weight_Bhw.repeat_interleave(config.triples, 0)
         with torch.autocast(found.device.type, enabled=False):
             mse = _mean_square(found.float() - targets.maps_RhwE, weight_Rhw)
             loss = mse if config.match == "mse" else self._discrepancy(found.float(), targets.maps_RhwE)
@@ -191,13 +193,20 @@ class E2Sam(Method):
         )
         return batch.image_BCHW + self.config.noise * noise_BCHW * batch.valid_BHW[:, None]
 
-    def _weight(self, batch: Batch, maps_RhwE: Tensor) -> Tensor | None:
+    def _mass(self, batch: Batch) -> Tensor:
+        """How many tokens the mean square is a mean over."""
+        patch = self.teacher.encoder.anatomy.patch
+        rows, columns = (-(-side // patch) for side in batch.image_BCHW.shape[-2:])
+        weight_Bhw = self._weight(batch, (rows, columns))
+        count = len(batch) * rows * columns
+        return torch.tensor(count, device=batch.image_BCHW.device) if weight_Bhw is None else weight_Bhw.sum()
+
+    def _weight(self, batch: Batch, grid: tuple[int, int]) -> Tensor | None:
         """Which tokens count: those with any valid pixel. None for all."""
         # Unlike the paper: what has no data is nothing to inherit from.
         if self.config.protocol == "paper" or bool(batch.valid_BHW.all()):
             return None
-        weight_Bhw = F.adaptive_max_pool2d(batch.valid_BHW.float()[:, None], maps_RhwE.shape[1:3])[:, 0]
-        return weight_Bhw.repeat_interleave(len(maps_RhwE) // len(batch), 0)
+        return F.adaptive_max_pool2d(batch.valid_BHW.float()[:, None], grid)[:, 0]
 
     def _discrepancy(self, found_RhwE: Tensor, target_RhwE: Tensor) -> Tensor:
         if self.config.match == "mmd_token":

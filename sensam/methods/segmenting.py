@@ -10,8 +10,8 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
 from sensam.errors import SettingsError
-from sensam.methods.base import Loss, Losses, MethodConfig, Moment, Stage, Task
-from sensam.nn.losses import MapLoss, class_map_loss
+from sensam.methods.base import Loss, Losses, Mass, MethodConfig, Moment, Stage, Task
+from sensam.nn.losses import MapLoss, class_map_loss, mass
 from sensam.nn.missing import drop_bands
 from sensam.nn.upconv import UpConvDecoder
 from sensam.sam.encoder import ImageEncoder
@@ -55,7 +55,7 @@ def finetune_stage(
 ) -> Stage:
     """Learning from class maps: everything moves, the encoder named by the prefix slower than neck and decoder."""
     rates = {f"{encoder}.neck.*": 1.0, f"{encoder}.*": config.encoder_rate, **dict.fromkeys(others, 1.0)}
-    return Stage("finetune", map_loss(task, config, net), rates, settings=BUDGET)
+    return Stage("finetune", map_loss(task, config, net), rates, settings=BUDGET, mass=map_mass(task, config))
 
 
 def map_loss(task: Task, config: SegmentingConfig, net: nn.Module) -> Loss:
@@ -76,6 +76,19 @@ def map_loss(task: Task, config: SegmentingConfig, net: nn.Module) -> Loss:
         return {"loss": value}
 
     return loss
+
+
+def map_mass(task: Task, config: SegmentingConfig) -> Mass | None:
+    """Over how much `map_loss` is a mean: labelled pixels, each as much as its class weighs."""
+    weights = config.class_weights
+    if weights is None:
+        return None
+
+    def weighed(batch: Batch) -> Tensor:
+        assert batch.label_BHW is not None
+        return mass(batch.label_BHW, task.ignore, torch.tensor(weights, device=batch.label_BHW.device))
+
+    return weighed
 
 
 def dice_of(moment: Moment, purpose: int) -> list[torch.Generator]:

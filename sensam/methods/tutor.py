@@ -5,6 +5,7 @@ image B x C x H x W --triple--> B x 3 x H x W --SAM's encoder and first half of 
 """
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Literal
 
@@ -108,13 +109,16 @@ class Tutor(nn.Module):
         return image_BCHW[rows, triples_BN3.to(image_BCHW.device)].flatten(0, 1)
 
     def _open_shelf(self, folder: Path) -> Shelf:
-        """One folder for each teacher, normalisation and place of comparison, made when first needed."""
+        """One folder for each teacher, what it is shown and place of comparison, made when first needed."""
         if self._shelf is None:
             weights = {
                 name: weight.detach().cpu().float().contiguous() for name, weight in self.encoder.state_dict().items()
             }
-            facts = f"{identify(weights)[:16]}-{self.reads}-{'before' if self.is_before_shared else 'shared'}"
-            self._shelf = Shelf(folder / facts, self._gigabytes)
+            facts = [identify(weights)[:16], self.reads, "before" if self.is_before_shared else "shared"]
+            if self._range is not None:  # the same normalised pixels are others to this teacher under another range
+                lines = b"".join(each.float().numpy().tobytes() for each in self._range)
+                facts.append(blake2b(lines, digest_size=8).hexdigest())
+            self._shelf = Shelf(folder / "-".join(facts), self._gigabytes)
         return self._shelf
 
 

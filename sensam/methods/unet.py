@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sensam.errors import MissingExtraError, SettingsError
 from sensam.methods.base import Method, Stage, Task
-from sensam.methods.segmenting import BUDGET, SegmentingConfig, map_loss
+from sensam.methods.segmenting import BUDGET, SegmentingConfig, map_loss, map_mass
 
 _STRIDE = 32  # of its deepest level
 
@@ -41,7 +41,8 @@ class UNet(Method):
     @property
     def stages(self) -> tuple[Stage, ...]:
         rates = {"net.encoder.*": self.config.encoder_rate, "net.*": 1.0}
-        return (Stage("finetune", map_loss(self.task, self.config, self), rates, settings=BUDGET),)
+        loss, mass = map_loss(self.task, self.config, self), map_mass(self.task, self.config)
+        return (Stage("finetune", loss, rates, settings=BUDGET, mass=mass),)
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
         rows, columns = image_BCHW.shape[-2:]

@@ -22,7 +22,7 @@ def class_map_loss(
 def cross_entropy(logits_BKHW: Tensor, label_BHW: Tensor, ignore: int, weights_K: Tensor | None = None) -> Tensor:
     """Mean over labelled pixels, each counting as much as its class weighs."""
     total = F.cross_entropy(logits_BKHW, label_BHW, weights_K, ignore_index=ignore, reduction="sum")
-    return total / _mass(label_BHW, ignore, weights_K)
+    return total / _divisor(label_BHW, ignore, weights_K)
 
 
 def focal(logits_BKHW: Tensor, label_BHW: Tensor, ignore: int, weights_K: Tensor | None = None) -> Tensor:
@@ -31,7 +31,7 @@ def focal(logits_BKHW: Tensor, label_BHW: Tensor, ignore: int, weights_K: Tensor
     each_BHW = plain_BHW * (1 - torch.exp(-plain_BHW)).pow(_FOCUS)
     if weights_K is not None:
         each_BHW = each_BHW * weights_K[label_BHW.masked_fill(label_BHW == ignore, 0)]
-    return each_BHW.sum() / _mass(label_BHW, ignore, weights_K)
+    return each_BHW.sum() / _divisor(label_BHW, ignore, weights_K)
 
 
 def dice(logits_BKHW: Tensor, label_BHW: Tensor, ignore: int, weights_K: Tensor | None = None) -> Tensor:
@@ -51,13 +51,18 @@ def _ce_and_dice(logits_BKHW: Tensor, label_BHW: Tensor, ignore: int, weights_K:
     return cross_entropy(logits_BKHW, label_BHW, ignore, weights_K) + overlap
 
 
-def _mass(label_BHW: Tensor, ignore: int, weights_K: Tensor | None) -> Tensor:
-    """What the labelled pixels weigh together; 1 where there is none, so that nothing is divided by zero."""
+def mass(label_BHW: Tensor, ignore: int, weights_K: Tensor | None = None) -> Tensor:
+    """What the labelled pixels weigh together: cross entropy and focal loss are means over it."""
     known_BHW = label_BHW != ignore
     if weights_K is None:
-        return known_BHW.sum().clamp(min=1)
-    mass = (weights_K[label_BHW.masked_fill(~known_BHW, 0)] * known_BHW).sum()
-    return torch.where(mass > 0, mass, 1.0)
+        return known_BHW.sum()
+    return (weights_K[label_BHW.masked_fill(~known_BHW, 0)] * known_BHW).sum()
+
+
+def _divisor(label_BHW: Tensor, ignore: int, weights_K: Tensor | None) -> Tensor:
+    """The mass, or 1 where no pixel is labelled, so that nothing is divided by zero."""
+    total = mass(label_BHW, ignore, weights_K)
+    return total.masked_fill(total == 0, 1)
 
 
 _LOSSES: Mapping[MapLoss, Callable[[Tensor, Tensor, int, Tensor | None], Tensor]] = {

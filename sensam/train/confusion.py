@@ -184,7 +184,11 @@ def check_two_classes(confusion: Confusion) -> None:
     if csi is None or not np.isfinite([csi, *confusion.iou_K]).all():
         return
     implied = implied_miou(confusion.allacc, csi)
-    assert abs(implied - miou) < 1e-9, f"accuracy and CSI imply mIoU {implied}, but the matrix has {miou}"
+    if not abs(implied - miou) < 1e-9:
+        raise InputError(
+            f"The scores of {' and '.join(confusion.classes)} contradict each other: accuracy and CSI imply an mIoU of "
+            f"{100 * implied:.2f} %, found {100 * miou:.2f} %. Trust none of them, and count the split again."
+        )
 
 
 def _ratio(above: Matrix, below: Matrix) -> Scores:

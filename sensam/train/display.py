@@ -1,10 +1,20 @@
-"""What a person sees of a run: a bar with rate and time left on a terminal, a line for each validation elsewhere."""
+"""What a person sees of a run: a bar with speed, time left and rate, or a line for each validation."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 Row = Mapping[str, str | int | float]
 
@@ -27,7 +37,7 @@ class Display:
         if self.console is None or not self.console.is_terminal:
             yield
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
         with Progress(*columns, TextColumn("{task.fields[row]}"), console=self.console) as bar:
             self._bar = bar, bar.add_task(name, total=total, completed=done, row="")
             try:
@@ -49,6 +59,14 @@ class Display:
             bar.update(task, row=text)
         elif any(name.startswith("val_") for name in row):
             self.say(f"{row['name']} step {row['step']}: {text}")
+
+
+class _Speed(ProgressColumn):
+    """Steps per second, of this run of the command alone."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.3g} steps/s", style="progress.data.speed")
 
 
 def _phrase(row: Row) -> str:

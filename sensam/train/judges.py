@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from sensam.methods.base import Loss, Method, Moment
+from sensam.methods.base import Loss, Mass, Method, Moment
 from sensam.train.confusion import Confusion, count
 from sensam.types import Batch
 
@@ -49,15 +49,18 @@ class ClassJudge:
 
 @dataclass(frozen=True)
 class LossJudge:
-    """The mean of a stage's own loss."""
+    """The mean of a stage's own loss, over samples or over what the stage says that it is a mean over."""
 
     loss: Loss
     decides: str = "loss"
     higher_is_better: bool = False
+    mass: Mass | None = None
 
     def measure(self, method: Method, batch: Batch, moment: Moment) -> Tensor:  # noqa: ARG002 - as every judge
-        value = self.loss(batch, moment)["loss"]
-        return torch.stack([value.double() * len(batch), torch.tensor(len(batch)).to(value.device, torch.float64)])
+        value = self.loss(batch, moment)["loss"].double()
+        weight = torch.tensor(len(batch)) if self.mass is None else self.mass(batch)
+        weight = weight.to(value)
+        return torch.stack([value * weight, weight])
 
     def report(self, total: Tensor) -> Mapping[str, float]:
         return {"loss": float(total[0] / total[1])}

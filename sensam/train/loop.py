@@ -24,7 +24,7 @@ from sensam.train.display import Display
 from sensam.train.groups import parameter_groups
 from sensam.train.journal import Journal
 from sensam.train.judges import Judge
-from sensam.train.memory import explaining_memory, save_memory
+from sensam.train.memory import advise_fewer, advise_smaller, explaining_memory, save_memory
 from sensam.train.optimisers import build_optimisers
 from sensam.train.schedule import Schedule
 from sensam.train.trackers import Tracker
@@ -143,24 +143,27 @@ class StageRun:
         self._draw_anew(step)
         weights = [self._weigh(batch) for _, batch in group]
         total = self._over_all(torch.stack(weights).sum())
+        divisor = total.masked_fill(total == 0, 1)  # nothing to learn from anywhere: gradients are 0, not undefined
         sums: dict[str, Tensor] = {}
         for number, ((places, batch), weight) in enumerate(zip(group, weights, strict=True), 1):
-            loss = partial(self.lesson.stage.loss, batch, self._moment(epoch, step, places))
+            moment = self._moment(epoch, step, places)
+            loss = partial(self.lesson.stage.loss, batch, moment)
             with (
-                explaining_memory(self.module, self.lesson, batch, self._moment(epoch, step, places)),
+                explaining_memory(partial(advise_smaller, fabric, self.module, self.lesson, batch, moment)),
                 fabric.no_backward_sync(self.module, enabled=number < len(group)),
             ):
                 losses = self.module(loss)
-                fabric.backward(losses["loss"] * (weight * fabric.world_size / total).to(losses["loss"].dtype))
+                fabric.backward(losses["loss"] * (weight * fabric.world_size / divisor).to(losses["loss"].dtype))
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0) + value.detach().double() * weight
         self._add_up(sums, total)
-        if self.lesson.settings.clip:
-            learning = [parameter for group in moved for parameter in group["params"]]
-            nn.utils.clip_grad_norm_(learning, self.lesson.settings.clip)  # one norm over all optimisers
-        for optimiser in self.optimisers:
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+        learning = [parameter for group in moved for parameter in group["params"]]
+        with explaining_memory(partial(advise_fewer, self.lesson, learning)):
+            if self.lesson.settings.clip:
+                nn.utils.clip_grad_norm_(learning, self.lesson.settings.clip)  # one norm over all optimisers
+            for optimiser in self.optimisers:
+                optimiser.step()
+                optimiser.zero_grad(set_to_none=True)
         self.progress.step += 1
 
     def _moment(self, epoch: int, step: int, places: range) -> Moment:
@@ -173,7 +176,9 @@ class StageRun:
         torch.manual_seed(key % 2**63)
 
     def _weigh(self, batch: Batch) -> Tensor:
-        """Over how much a batch's loss is a mean: labelled pixels, or samples where labels are not asked for."""
+        """Over how much a batch's loss is a mean: as its stage says, or labelled pixels, or samples without labels."""
+        if self.lesson.stage.mass is not None:
+            return self.lesson.stage.mass(batch).double()
         if self.lesson.stage.needs_labels and batch.label_BHW is not None:
             return (batch.label_BHW != self.lesson.ignore).sum().double()
         return torch.tensor(len(batch), dtype=torch.float64, device=batch.image_BCHW.device)
@@ -225,7 +230,7 @@ class StageRun:
     def _means(self) -> dict[str, float]:
         """Mean losses since the last row; an error where one is no number any more."""
         sums = {name: float(value) for name, value in self._sums.items()}
-        weight = sums.pop("")
+        weight = sums.pop("") or 1.0  # where there was nothing to learn from, sums are 0
         means = {name: value / weight for name, value in sums.items()}
         if not math.isfinite(means["loss"]):
             raise InputError(

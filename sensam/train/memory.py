@@ -1,13 +1,14 @@
 """Out of memory, said in one line: which settings would fit, by trying smaller ones."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from lightning_fabric import Fabric
+from torch import Tensor, nn
 
 from sensam.errors import SettingsError
 from sensam.methods.base import Moment
@@ -33,7 +34,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def explaining_memory(module: Any, lesson: "Lesson", batch: Batch, moment: Moment) -> Iterator[None]:
+def explaining_memory(advise: Callable[[], str]) -> Iterator[None]:
     """Turn memory that ran out into advice."""
     try:
         yield
@@ -44,22 +45,35 @@ def explaining_memory(module: Any, lesson: "Lesson", batch: Batch, moment: Momen
         clear_frames(error.__traceback__)  # they hold what filled the memory, and trying would start from there
     else:
         return
-    raise SettingsError(_advise(module, lesson, batch, moment)) from failed
+    raise SettingsError(advise()) from failed
 
 
-def _advise(module: Any, lesson: "Lesson", batch: Batch, moment: Moment) -> str:
+def advise_fewer(lesson: "Lesson", learning: Sequence[Tensor]) -> str:
+    """What helps where the optimiser itself does not fit: its state is as large as what learns, whatever the batch."""
+    millions = sum(weight.numel() for weight in learning) / 1e6
+    remedy = "Use a smaller SAM"
+    if lesson.settings.optimiser == "adamw":
+        remedy += ", or --set train.optimiser=muon, which keeps one number for most"
+    return (
+        f"Memory ran out in stage {lesson.stage.name} where the optimiser keeps up to two numbers for each of "
+        f"{millions:.1f} million weights that learn; a smaller batch does not change that. {remedy}."
+    )
+
+
+def advise_smaller(fabric: Fabric, module: Any, lesson: "Lesson", batch: Batch, moment: Moment) -> str:
+    """Settings with which a batch fits. The method is of no use afterwards."""
     settings, name = lesson.settings, lesson.stage.name
     rows, side = len(batch), batch.image_BCHW.shape[-1]
     found = f"Memory ran out in stage {name} with batch {rows} at size {side}."
     others = ["--set machine.precision=bf16"]
     if not settings.checkpointing:
         others.append("--set train.checkpointing=true")
-    fitting = _largest_batch(module, lesson, batch, moment)
+    fitting = _largest_batch(fabric, module, lesson, batch, moment)
     if fitting:
         factor = -(-rows // fitting) * settings.accumulate
         remedy = f"Tried: batch {fitting} fits. Use --set train.batch={fitting} --set train.accumulate={factor}"
         return f"{found} {remedy} for the same steps, or save memory with {' or '.join(others)}."
-    smaller = _largest_side(module, lesson, batch, moment)
+    smaller = _largest_side(fabric, module, lesson, batch, moment)
     if smaller:
         return (
             f"{found} Tried: one image fits at size {smaller}. Use --set train.size={smaller} --set train.batch=1, "
@@ -68,19 +82,19 @@ def _advise(module: Any, lesson: "Lesson", batch: Batch, moment: Moment) -> str:
     return f"{found} Nothing smaller fitted either. Try {' and '.join(others)}, or a smaller teacher."
 
 
-def _largest_batch(module: Any, lesson: "Lesson", batch: Batch, moment: Moment) -> int | None:
+def _largest_batch(fabric: Fabric, module: Any, lesson: "Lesson", batch: Batch, moment: Moment) -> int | None:
     rows = len(batch) // 2
     while rows:
-        if _fits(module, lesson, _part(batch, rows, batch.image_BCHW.shape[-1]), moment):
+        if _fits(fabric, module, lesson, _part(batch, rows, batch.image_BCHW.shape[-1]), moment):
             return rows
         rows //= 2
     return None
 
 
-def _largest_side(module: Any, lesson: "Lesson", batch: Batch, moment: Moment) -> int | None:
+def _largest_side(fabric: Fabric, module: Any, lesson: "Lesson", batch: Batch, moment: Moment) -> int | None:
     side = batch.image_BCHW.shape[-1] // 2
     while side >= 32:
-        if _fits(module, lesson, _part(batch, 1, side), moment):
+        if _fits(fabric, module, lesson, _part(batch, 1, side), moment):
             return side
         side //= 2
     return None
@@ -94,17 +108,22 @@ def _part(batch: Batch, rows: int, side: int) -> Batch:
         valid_BHW=batch.valid_BHW[:rows, :side, :side],
         label_BHW=label,
         keys=batch.keys[:rows],
+        views=batch.views[:rows],
     )
 
 
-def _fits(module: Any, lesson: "Lesson", batch: Batch, moment: Moment) -> bool:
-    """Whether the loss and its gradient of such a batch can be computed. The method is of no use afterwards."""
+def _fits(fabric: Fabric, module: Any, lesson: "Lesson", batch: Batch, moment: Moment) -> bool:
+    """Whether the loss and its gradient of such a batch can be computed, in the run's precision."""
     module.zero_grad(set_to_none=True)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     places = range(moment.places.start, moment.places.start + len(batch))
     try:
-        lesson.stage.loss(batch, replace(moment, places=places))["loss"].backward()
+        with fabric.autocast():
+            loss = lesson.stage.loss(batch, replace(moment, places=places))["loss"]
+        loss.backward()
+    except SettingsError:  # such a batch is no batch to the method, as a single map is none to MMD over maps
+        return False
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             return False

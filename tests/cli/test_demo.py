@@ -6,8 +6,10 @@ import pytest
 import rasterio
 from PIL import Image
 
+from sensam.cli.demo import _print_table
 from sensam.errors import InputError
 from sensam.evaluate.walk import Budget, walk
+from sensam.train.confusion import MIOU_MEANS
 from tests.cli.conftest import Run
 
 TINY = Budget(
@@ -16,12 +18,14 @@ TINY = Budget(
 
 
 @pytest.mark.slow
-def test_the_walk_ends_with_scores_maps_and_a_picture(tmp_path: Path) -> None:
+def test_the_walk_ends_with_scores_maps_and_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said: list[str] = []
     for _ in range(2):  # the second time over what the first left
         walked = walk(tmp_path, TINY, say=said.append)
     assert [line[0] for line in said] == ["1", "2", "3", "4"] * 2
     assert set(walked.scores) == set(walked.files) == {"scratch", "e2sam"}
+    _print_table(walked)
+    assert MIOU_MEANS in capsys.readouterr().out
     for file in walked.files.values():
         with rasterio.open(file) as made:
             assert (made.width, made.height, made.crs.to_epsg()) == (64, 64, 32651)

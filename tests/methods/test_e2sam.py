@@ -302,7 +302,7 @@ def test_what_has_no_data_teaches_nothing(make: Make, make_batch: Make) -> None:
     valid[:, :, 16:] = False
     image = batch.image_BCHW * valid[:, None]
     method = make(noise=0)
-    weight = method._weight(replace(batch, valid_BHW=valid), torch.zeros(2, 4, 4, 16))
+    weight = method._weight(replace(batch, valid_BHW=valid), (4, 4))
     assert weight is not None
     assert weight[:, :, :2].all()
     assert not weight[:, :, 2:].any()
@@ -336,7 +336,7 @@ def test_mse_of_unrelated_features_is_two_and_half_precision_does_not_reach_it(
     with torch.autocast("cpu", torch.bfloat16):
         loss = inherit(method, batch)["loss"]
     assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(2, abs=0.5)
+    assert loss.item() == pytest.approx(2, abs=0.1)
 
 
 def test_several_triples_are_the_mean_of_each(make: Make, make_batch: Make) -> None:
@@ -364,9 +364,11 @@ def test_missing_bands_are_a_matter_of_training_alone(make: Make, make_batch: Ma
 
 def test_picks_are_told_by_band_unless_asked_not_to(make: Make, make_batch: Make) -> None:
     assert not any(name.startswith("picked") for name in inherit(make(4, log_picks=False), make_batch(4)))
-    losses = inherit(make(4), make_batch(4))
-    shares = [losses[f"picked b{band}"].item() for band in range(4)]
-    assert sum(shares) == pytest.approx(1)
+    method, batch = make(4, triples=3), make_batch(4)
+    for step in range(3):
+        losses, chosen = inherit(method, batch, step), drawn(method, batch, step).flatten().tolist()
+        shares = [losses[f"picked b{band}"].item() for band in range(4)]
+        assert shares == pytest.approx([chosen.count(band) / 18 for band in range(4)])
 
 
 def test_inheriting_learns(make: Make, make_batch: Make) -> None:

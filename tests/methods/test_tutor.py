@@ -11,6 +11,7 @@ import torch
 from sensam.errors import SettingsError
 from sensam.methods.base import Task
 from sensam.methods.e2sam import E2Sam, E2SamConfig
+from sensam.sensors import Sensor
 from sensam.types import RANDOM_VIEW, Batch
 from tests.methods.conftest import learn, moment
 
@@ -32,6 +33,12 @@ def make(make_task: Make, tmp_path: Path) -> Callable[..., E2Sam]:
         return E2Sam(other or task, E2SamConfig.model_validate(kept))
 
     return build
+
+
+def ranged(task: Task, top: float) -> Task:
+    """The same task with bands whose valid range ends there."""
+    bands = [{"name": name, "mean": 0.0, "std": 1.0, "valid_range": (-100, top)} for name in task.sensor.band_names]
+    return replace(task, sensor=Sensor.from_dict({"name": "ranged", "bands": bands}))
 
 
 def passes(method: E2Sam) -> list[int]:
@@ -81,7 +88,7 @@ def test_views_that_do_not_come_again_are_refused(make: Make, batch: Batch, view
         losses(make(), replace(batch, views=views))
 
 
-def test_another_image_view_triple_teacher_or_scale_is_another_target(
+def test_another_image_view_triple_teacher_scale_or_range_is_another_target(
     make: Make, make_task: Make, batch: Batch
 ) -> None:
     method, triples = make(), torch.tensor([[[0, 3, 1]], [[4, 2, 0]]])
@@ -100,6 +107,9 @@ def test_another_image_view_triple_teacher_or_scale_is_another_target(
     with torch.no_grad():
         other.sam.vision_encoder.pos_embed.add_(1)
     assert avoided(make(other), batch) == 0
+    first, second = ranged(make_task(), 100), ranged(make_task(), 200)
+    second = replace(second, sam=first.sam)
+    assert [avoided(make(each, teacher_input="raw"), batch) for each in (first, first, second, second)] == [0, 1, 0, 1]
 
 
 def test_with_a_cache_images_have_few_triples_unless_told_otherwise(

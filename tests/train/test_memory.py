@@ -1,32 +1,55 @@
 """Memory that runs out becomes one line with settings that were tried and fit."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from sensam.config import MachineSettings
+from sensam.data.loader import Loader
+from sensam.data.sample import Sample
 from sensam.errors import SettingsError
-from sensam.methods.base import Losses, Moment
+from sensam.methods.base import Losses, Method, Moment, Task
+from sensam.methods.e2sam import E2Sam, E2SamConfig
 from sensam.sam.encoder import ImageEncoder
+from sensam.sam.model import Sam
 from sensam.train.loop import StageRun
+from sensam.train.machine import start_machine
 from sensam.train.memory import save_memory
 from sensam.types import Batch
+from tests.methods.conftest import TINY, make_sensor
 from tests.train.test_loop import Norms, stage_run
-from tests.train.tiny import NOTHING
+from tests.train.tiny import NOTHING, Drawn
 
 
-def run_with(folder: Path, pixels: int, error: Exception) -> StageRun:
+class Again(Drawn):
+    """Views that come again, whose features may be kept."""
+
+    def __getitem__(self, place: int | tuple[int, int]) -> Sample:
+        return replace(super().__getitem__(place), view="grid")
+
+
+def student(**settings: object) -> E2Sam:
+    """E2SAM on the same data; what it inherits is refused or kept by its own rules."""
+    task = Task(make_sensor(2), ("a", "b", "c"), Sam(TINY), 8)
+    return E2Sam(task, E2SamConfig.model_validate(settings))
+
+
+def run_with(folder: Path, pixels: int, error: Exception, method: Method | None = None) -> StageRun:
     """A stage whose memory holds so many pixels."""
-    run = stage_run(folder, Norms(), batch=8, validations=0)
+    run = stage_run(folder, method or Norms(), 0 if method else 1, batch=8, validations=0)
     loss = run.lesson.stage.loss
 
     def limited(batch: Batch, moment: Moment) -> Losses:
+        losses = loss(batch, moment)
         if batch.valid_BHW.numel() > pixels:
             raise error
-        return loss(batch, moment)
+        return losses
 
-    run.lesson = replace(run.lesson, stage=replace(run.lesson.stage, loss=limited))
+    loader = Loader(Again(11), batch_size=8)
+    run.lesson = replace(run.lesson, stage=replace(run.lesson.stage, loss=limited), loader=loader)
     return run
 
 
@@ -43,6 +66,48 @@ def test_the_largest_batch_that_fits_is_named(tmp_path: Path, error: Exception) 
     assert "--set train.batch=2 --set train.accumulate=4" in text
     assert "train.checkpointing=true" in text
     assert "\n" not in text
+
+
+def test_smaller_batches_are_tried_with_features_that_are_kept(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"train\.batch=2 --set train\.accumulate=4"):
+        run_with(tmp_path, 3 * 64, CUDA, student(cache=tmp_path / "kept")).fit()
+
+
+def test_a_batch_that_the_method_refuses_does_not_fit(tmp_path: Path) -> None:
+    method = student(match="mmd_batch")
+    with pytest.raises(SettingsError, match=r"train\.batch=2 --set train\.accumulate=4"):
+        run_with(tmp_path / "two", 3 * 64, CUDA, method).fit()
+    with pytest.raises(SettingsError, match="Nothing smaller fitted"):
+        run_with(tmp_path / "one", 64, CUDA, method).fit()
+
+
+def test_smaller_batches_are_tried_in_the_precision_of_the_run(tmp_path: Path) -> None:
+    run, seen = run_with(tmp_path, 3 * 64, CUDA), []
+    loss = run.lesson.stage.loss
+
+    def watching(batch: Batch, moment: Moment) -> Losses:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return loss(batch, moment)
+
+    run.lesson = replace(run.lesson, stage=replace(run.lesson.stage, loss=watching))
+    run.desk = replace(run.desk, fabric=start_machine(MachineSettings(accelerator="cpu", precision="bf16")))
+    with pytest.raises(SettingsError, match=r"train\.batch=2"):
+        run.fit()
+    assert seen == [False, True, True]  # the module itself was set up before
+
+
+@pytest.mark.parametrize("build", [Norms, student])
+def test_an_optimiser_that_does_not_fit_is_not_blamed_on_the_batch(
+    tmp_path: Path, build: Callable[[], Method], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def starved(*_: object, **__: object) -> None:
+        raise CUDA
+
+    run = run_with(tmp_path, 10**9, CUDA, build())
+    monkeypatch.setattr(run.optimisers[0], "step", starved)
+    with pytest.raises(SettingsError, match=r"0\.0 million weights.*train\.optimiser=muon") as caught:
+        run.fit()
+    assert "train.batch" not in str(caught.value)
 
 
 def test_where_one_image_is_too_much_nothing_is_promised(tmp_path: Path) -> None:

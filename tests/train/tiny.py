@@ -1,5 +1,6 @@
 """A method small enough to train in a test: one convolution learns from labels, another without."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -95,6 +96,19 @@ class Drawn:
         ones_C = np.ones(self.bands, np.float32)
         ends_C = np.full(self.bands, np.inf, np.float32)
         return Sample(f"{index}", pixels, None, label_HW, ones_C, 0 * ones_C, -ends_C, ends_C)
+
+
+class Gaps(Drawn):
+    """Samples of which each has less data than the one before; the fourth has none."""
+
+    def __getitem__(self, place: int | tuple[int, int]) -> Sample:
+        sample = super().__getitem__(place)
+        valid_CHW = np.ones((self.bands, self.side, self.side), bool)
+        valid_CHW[:, :, self.side - (int(sample.key) % 4) * self.side // 3 :] = False
+        label_HW = sample.label_HW
+        assert label_HW is not None
+        label_HW[~valid_CHW[0]] = self.ignore
+        return replace(sample, valid_CHW=valid_CHW)
 
 
 def tiny_task(bands: int = 2, classes: int = 3) -> Task:

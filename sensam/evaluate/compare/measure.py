@@ -21,7 +21,7 @@ from sensam.evaluate.report.panels import LARGEST_ANSWER, kept_keys, reduced
 from sensam.evaluate.statistics import score_of
 from sensam.run import Model, fit_dataset
 from sensam.sam.encoder import ImageEncoder
-from sensam.train.confusion import Confusion, count
+from sensam.train.confusion import Confusion, check_two_classes, count
 
 
 def measure(model: Model, dataset: Dataset, split: str, *, batch: int, device: str | torch.device = "cpu") -> Evidence:
@@ -100,6 +100,7 @@ def score(evidence: Evidence, classes: tuple[str, ...]) -> SplitScores:
         reached = _known(float(score_of(evidence.confusion_NKK.sum(0))))
         return SplitScores(miou=reached, accuracy=None, iou={}, domains={}, images=len(evidence.keys))
     whole = Confusion(evidence.confusion_NKK.sum(0), classes)
+    check_two_classes(whole)
     domains = {}
     for name in sorted(set(evidence.domains) - {""}):
         inside = np.array([domain == name for domain in evidence.domains])

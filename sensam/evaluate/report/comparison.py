@@ -18,6 +18,7 @@ from sensam.evaluate.report.plots import (
     save,
 )
 from sensam.evaluate.report.tables import Entry, Number, Table
+from sensam.train.confusion import MIOU_MEANS
 
 PLOTS, TABLES = "plots", "tables"  # folders beside the page
 MOST_BARS = 6  # entries in one drawing of classes; the others stand in the table
@@ -46,7 +47,7 @@ def write_report(outcome: Outcome, folder: Path, extras: Extras) -> Path:
         listing(ranking_lines(outcome), plain=True),
         _how_tested(outcome),
     )
-    page.add("scores", "Scores and costs", scores)
+    page.add("scores", "Scores and costs", scores, _what_is_meant(outcome))
     page.add("cost", "Cost beside quality", _trades(outcome, folder))
     page.add("labels", "With fewer labels", _labels(outcome, folder), labels)
     page.add("classes", "Classes", draw_bars(outcome, folder), classes, draw_pooled(outcome, folder))
@@ -104,6 +105,11 @@ def _how_tested(outcome: Outcome) -> str:
         "difference is called real, else within noise. Intervals of single scores are bootstraps over images."
     )
     return paragraph(text, soft=True)
+
+
+def _what_is_meant(outcome: Outcome) -> str:
+    """Which mean the scores are, where they are those of class maps."""
+    return paragraph(f"{MIOU_MEANS}.", soft=True) if outcome.classes else ""
 
 
 def score_table(outcome: Outcome) -> Table:

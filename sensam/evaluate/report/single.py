@@ -23,6 +23,7 @@ from sensam.evaluate.report.page import Page, code, facts, paragraph, plot, writ
 from sensam.evaluate.report.panels import draw_cases
 from sensam.evaluate.report.plots import Point, draw_curves, save
 from sensam.run import Model, load
+from sensam.train.confusion import MIOU_MEANS
 from sensam.version import __version__
 
 Row = Mapping[str, str]
@@ -129,7 +130,7 @@ def _summary(outcome: Outcome | None, rows: Sequence[Row], split: str) -> str:
     more = (
         f"{trained} in {record.costs.all_seconds:.0f} seconds. One run cannot tell merit from luck; sensam compare can."
     )
-    return paragraph(text) + paragraph(more)
+    return paragraph(text) + paragraph(more) + paragraph(f"{MIOU_MEANS}.", soft=True)
 
 
 def _log(folder: Path) -> list[Row]:

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -13,13 +14,15 @@ from sensam.data.dataset import open_dataset
 from sensam.errors import InputError, SettingsError
 from sensam.evaluate.compare import cell as cells
 from sensam.evaluate.compare.cell import Bench, Settled, full_command, settings_of, stages_of, train_cell
-from sensam.evaluate.compare.measure import count_gflops
+from sensam.evaluate.compare.measure import count_gflops, score
 from sensam.evaluate.compare.plan import Cell, Plan
+from sensam.evaluate.records import Evidence
 from sensam.methods.base import WHOLE, Task
 from sensam.methods.scratch import Scratch
 from sensam.run import save_model
 from sensam.run.model import as_model, describe_model, trained_by
 from sensam.sam.weights import load_sam
+from sensam.train.confusion import Confusion
 
 
 def untrained(tiny_sam: Path, drive_data: Path) -> Scratch:
@@ -28,6 +31,14 @@ def untrained(tiny_sam: Path, drive_data: Path) -> Scratch:
     bands = len(dataset.sensor.bands)
     sensor = dataset.sensor.with_statistics([0.0] * bands, [1.0] * bands)
     return Scratch(Task(sensor, dataset.classes, load_sam(tiny_sam), size=32), Scratch.Config())
+
+
+def test_scores_of_a_cell_that_contradict_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence = Evidence(("a",), ("",), np.array([[[90, 5], [5, 20]]]))
+    assert score(evidence, ("no", "fog")).accuracy == pytest.approx(110 / 120)
+    monkeypatch.setattr(Confusion, "miou", 0.9)
+    with pytest.raises(InputError, match="no and fog contradict"):
+        score(evidence, ("no", "fog"))
 
 
 def test_a_student_can_be_what_all_entries_start_from(

@@ -21,6 +21,7 @@ from sensam.evaluate.report.panels import choose_cases, draw_cases, kept_keys, m
 from sensam.evaluate.report.plots import draw_confusion, frontier, save
 from sensam.evaluate.report.tables import Number, Table
 from sensam.evaluate.statistics import miou_of
+from sensam.train.confusion import MIOU_MEANS
 from tests.evaluate.made_up import made_up_outcome
 
 VOID = {"meta", "img", "br", "link", "path", "use", "rect", "line", "circle"}
@@ -173,6 +174,7 @@ def test_every_part_stands_in_its_place(page: Path) -> None:
         *("Which bands inheritance looked at", "Features by domain", "What was left out", "How it was made"),
     ]
     assert "goodsam: needs panoramas" in read(page).text
+    assert f"{MIOU_MEANS}." in read(page).text
     assert "sensam compare fog" in read(page).text
 
 

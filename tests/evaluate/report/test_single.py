@@ -16,6 +16,7 @@ from sensam.run import train
 from sensam.sam.anatomy import Anatomy
 from sensam.sam.model import Sam
 from sensam.sam.weights import save_sam
+from sensam.train.confusion import MIOU_MEANS
 from tests.evaluate.report.test_comparison import read
 
 TINY = Anatomy("tiny", 16, 2, 2, (1,), window=3, patch=8, image_size=32, embedding=16, decoder_heads=2, decoder_mlp=24)
@@ -55,6 +56,7 @@ def test_a_run_is_reported_without_touching_the_test_split(run_folder: Path, mon
     for heading in ("How it learnt", "Classes", "Pictures", "Which bands inheritance looked at", "All settings"):
         assert heading in text
     assert "mIoU on 3 images of the validation split" in text
+    assert MIOU_MEANS in text
     names = {path.name for path in (run_folder / "plots").iterdir()}
     for stem in ("inherit-loss", "finetune-loss", "finetune-val_miou", "picks", "classes", "confusion-e2sam"):
         assert {f"{stem}.png", f"{stem}.svg"} <= names
