@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sensam.data.raster import Raster
-from sensam.data.readers import describe, read_image
 from sensam.errors import WeightsError
 from sensam.infer.pixels import read_pixels
+from sensam.infer.scene import Scene
 from sensam.infer.segmenter import Segmenter
 from sensam.methods.base import Method, Task
 from sensam.methods.inherited import as_sam
 from sensam.nn.surgery import holdings
-from sensam.radiometry import match
 from sensam.run.assembly import build_method, discard, learned_by, spent
 from sensam.sam.anatomy import Anatomy
 from sensam.sam.checkpoint import identify
@@ -52,10 +52,7 @@ class Model:
 
         Scenes that are too large for that are mapped in overlapping tiles by `sensam.predict`.
         """
-        if not isinstance(image, Raster):
-            info = describe(image)
-            image = read_image(image, self.sensor, match(self.sensor, info))
-        pixels_CHW, valid_HW = read_pixels(image, len(self.sensor.bands), self.sensor)
+        pixels_CHW, valid_HW = self._read(image)
         self.method.eval()
         device = next(iter(self.method.parameters())).device
         logits_1KHW = self.segmenter.logits(pixels_CHW[None].to(device))
@@ -65,6 +62,14 @@ class Model:
         if valid_HW is not None:
             classes_HW[~valid_HW.numpy()] = self.segmenter.ignore
         return classes_HW
+
+    def _read(self, image: Raster | str | Path) -> tuple[Tensor, Tensor | None]:
+        """Normalised pixels, and where every band has data that there is."""
+        if isinstance(image, Raster):
+            return read_pixels(image, len(self.sensor.bands), self.sensor)
+        scene = Scene(str(image), self.sensor, may_lack_bands=self.segmenter.takes_missing_bands)
+        pixels_CHW, valid_HW = scene.read((0, 0, *scene.size))
+        return torch.from_numpy(pixels_CHW), torch.from_numpy(valid_HW)
 
     def to(self, device: torch.device | str) -> "Model":
         """The same model on another device."""

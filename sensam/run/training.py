@@ -204,7 +204,7 @@ class _Course:
         judges: dict[str, Judge] = {
             "classes": ClassJudge(task.classes, task.ignore),
             "clicks": ClickJudge(task.ignore),
-            "loss": LossJudge(stage.loss),
+            "loss": LossJudge(stage.loss, mass=stage.mass),
         }
         return judges[stage.judged_by]
 

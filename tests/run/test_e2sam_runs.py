@@ -62,7 +62,10 @@ def test_a_model_that_learnt_without_bands_maps_a_file_that_lacks_one(fog: Path,
     made = sensam.predict(model, lacking, tmp_path / "map.tif")[-1]
     with rasterio.open(made) as file:
         assert (file.read(1) < len(model.classes)).all()
+        assert (model.predict(lacking) < len(model.classes)).all()
     other = sensam.load(run(fog, teacher, tmp_path / "without", dropout=0.0))
     assert not other.segmenter.takes_missing_bands
     with pytest.raises(InputError, match="lacks B01"):
         sensam.predict(other, lacking, tmp_path / "other.tif")
+    with pytest.raises(InputError, match="lacks B01"):
+        other.predict(lacking)
