@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sensam.cli.loading import load_shown
+
 if TYPE_CHECKING:
     from sensam.evaluate.contest import Entry
     from sensam.evaluate.demonstration import Answer
@@ -64,12 +66,11 @@ def score(
     """
     from sensam.evaluate.clicks import generated, photographs
     from sensam.evaluate.contest import contest, write_json
-    from sensam.sam.weights import load_sam
 
     if out is not None:
         _check_file(out)
     pictures = {"photographs": list(photographs(photos))} if photos is not None else {}  # read before an hour is spent
-    sam = load_sam(source)
+    sam = load_shown(source)
     pictures = {f"{scenes} generated scenes": list(generated(scenes)), **pictures}
     results = {}
     for title, asked in pictures.items():
@@ -116,10 +117,9 @@ def show(
     """
     from sensam.evaluate.demonstration import ask, demo_predictor, demo_scenes, draw_answers
     from sensam.evaluate.figures import prepare_folder, save_figure
-    from sensam.sam.weights import load_sam
 
     prepare_folder(out)
-    predictor = demo_predictor(load_sam(source))
+    predictor = demo_predictor(load_shown(source))
     answers = [ask(predictor, scene) for scene in demo_scenes(scenes, first)]
     save_figure(draw_answers(answers), out / PICTURE)
     _print_answers(answers, first)

@@ -107,6 +107,7 @@ def test_a_table_is_printed_as_soon_as_it_is_ready(
     np.savez(tmp_path / "photos" / "segs" / "one.npz", segs=np.zeros((1, 6, 8), np.int64))
     out = tmp_path / "new" / "scores.json"
     assert run("teacher", "score", "--scenes", 2, "--photos", tmp_path / "photos", "--out", out) == 0
+    assert printed[0].startswith("SAM nano for 3 bands from ")
     assert "so many: 2" in printed[1]
     assert "so many: 1" in capsys.readouterr().out
     assert list(json.loads(out.read_text())["scores"]) == ["2 generated scenes", "photographs"]
