@@ -12,7 +12,7 @@ help:  ## list the targets
 setup:  ## make .venv with the exact versions of requirements.lock (does nothing the second time)
 	@scripts/setup
 
-demo: setup  ## inherit from SAM without labels, learn from six, map a scene, all generated; writes demo/
+demo: setup  ## inherit from SAM without labels, learn from forty, map a scene, all generated; writes demo/
 	$(PY) -m sensam demo $(OUT)
 
 test: setup  ## every test

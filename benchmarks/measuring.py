@@ -67,7 +67,7 @@ def interleave(calls: dict[str, Call], rounds: int, clock: Clock = time.perf_cou
 
 @dataclass(frozen=True)
 class Ratio:
-    """Ours over the best of the others, its lowest and highest value in a round, and the bar it must stay under."""
+    """Ours over the best of the others, its lowest and highest value in a round, and the bar it must not pass."""
 
     what: str
     value: float
@@ -75,12 +75,14 @@ class Ratio:
     high: float
     best: str
     bar: float | None
+    is_floor: bool = False  # the bar must be reached, not stayed under
 
     @property
     def verdict(self) -> str:
         if self.bar is None:
             return ""
-        return f"<= {self.bar:.2f} {'met' if self.value <= self.bar else 'NOT MET'}"
+        is_met = self.value >= self.bar if self.is_floor else self.value <= self.bar
+        return f"{'>=' if self.is_floor else '<='} {self.bar:.2f} {'met' if is_met else 'NOT MET'}"
 
 
 def compare(what: str, seconds: dict[str, list[float]], ours: str, others: list[str], bar: float | None) -> Ratio:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from sensam.cli.loading import load_shown
+
 if TYPE_CHECKING:
     from sensam.infer.locate import Located
     from sensam.infer.scene_clicks import Read, SceneClicks
@@ -123,10 +125,9 @@ def _by_sam(model: str, scene: str, sensor: str | None, bands: tuple[str, ...] |
     from sensam.errors import SettingsError
     from sensam.infer.locate import locate
     from sensam.infer.scene_clicks import photograph_reader
-    from sensam.sam.weights import load_sam
     from sensam.sensors import load_sensor
 
-    sam, shown = load_sam(model).to(device), load_sensor(sensor or "rgb")
+    sam, shown = load_shown(model).to(device), load_sensor(sensor or "rgb")
     source = locate(scene, shown)
     info = describe(source)
     if sensor is None and (len(info.bands) not in (3, 4) or set(info.dtypes) != {"uint8"}):

@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sensam.cli.loading import load_shown
+
 if TYPE_CHECKING:
+    from sensam.evaluate.contest import Entry
     from sensam.evaluate.demonstration import Answer
 
 PICTURE = "teacher.png"
@@ -30,9 +33,11 @@ def train(
     """
     from rich.console import Console
 
+    from sensam.evaluate.figures import prepare_folder
     from sensam.sam.nano.terms import teach
     from sensam.sam.weights import save_sam
 
+    prepare_folder(out)
     console = Console()
 
     def report(term: int, row: dict[str, float], left: float) -> None:
@@ -59,26 +64,42 @@ def score(
 
     Example: [bold]sensam teacher score --photos data/bsds/val[/bold]
     """
+    from sensam.evaluate.clicks import generated, photographs
+    from sensam.evaluate.contest import contest, write_json
+
+    if out is not None:
+        _check_file(out)
+    pictures = {"photographs": list(photographs(photos))} if photos is not None else {}  # read before an hour is spent
+    sam = load_shown(source)
+    pictures = {f"{scenes} generated scenes": list(generated(scenes)), **pictures}
+    results = {}
+    for title, asked in pictures.items():
+        results[title] = contest(sam, asked)
+        _print_scores(title, results[title])
+    if out is not None:
+        write_json(out, source, results)
+
+
+def _check_file(path: Path) -> None:
+    """An error where no file can be written; its folder is made."""
+    from sensam.errors import InputError
+    from sensam.evaluate.figures import prepare_folder
+
+    if path.is_dir():
+        raise InputError(f"--out {path} is a folder, a file was needed. Add a name, as in {path / 'scores.json'}.")
+    prepare_folder(path.parent)
+
+
+def _print_scores(title: str, rows: "list[Entry]") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from sensam.evaluate.clicks import generated, photographs
-    from sensam.evaluate.contest import contest, write_json
-    from sensam.sam.weights import load_sam
-
-    sam = load_sam(source)
-    results = {f"{scenes} generated scenes": contest(sam, list(generated(scenes)))}
-    if photos is not None:
-        results["photographs"] = contest(sam, list(photographs(photos)))
-    for title, rows in results.items():
-        asked = max(row.box.regions for row in rows if row.box)
-        table = Table("", "one click", "box", title=f"{title}: mean IoU of {asked} regions [95 %]")
-        for row in rows:
-            cells = (f"{s.mean:.3f} [{s.low:.3f}, {s.high:.3f}]" if s else "" for s in (row.click, row.box))
-            table.add_row(row.name, *cells)
-        Console().print(table)
-    if out is not None:
-        write_json(out, source, results)
+    asked = max(row.box.regions for row in rows if row.box)
+    table = Table("", "one click", "box", title=f"{title}: mean IoU of {asked} regions [95 %]")
+    for row in rows:
+        cells = (f"{s.mean:.3f} [{s.low:.3f}, {s.high:.3f}]" if s else "" for s in (row.click, row.box))
+        table.add_row(row.name, *cells)
+    Console().print(table)
 
 
 @teacher.command()
@@ -96,10 +117,9 @@ def show(
     """
     from sensam.evaluate.demonstration import ask, demo_predictor, demo_scenes, draw_answers
     from sensam.evaluate.figures import prepare_folder, save_figure
-    from sensam.sam.weights import load_sam
 
     prepare_folder(out)
-    predictor = demo_predictor(load_sam(source))
+    predictor = demo_predictor(load_shown(source))
     answers = [ask(predictor, scene) for scene in demo_scenes(scenes, first)]
     save_figure(draw_answers(answers), out / PICTURE)
     _print_answers(answers, first)

@@ -24,7 +24,7 @@ def read_pixels(image: Picture, bands: int, sensor: Sensor | None) -> tuple[Tens
         planes_CHW = _planes(image)
         if sensor is None:
             return _check_planes(planes_CHW, bands), None
-        stored = planes_CHW.cpu().numpy().astype(np.float32)
+        stored = planes_CHW.float().cpu().numpy()
         _check_bands(len(stored), len(sensor.bands), f"sensor {sensor.name}")
         image = Raster(stored, np.ones(stored.shape, np.bool_), sensor.band_names, is_decoded=False)
     elif sensor is None:
@@ -48,7 +48,7 @@ def _planes(image: NDArray[np.generic] | Tensor) -> Tensor:
     if isinstance(image, Tensor):
         if image.ndim != 3:
             raise InputError(f"A tensor must be bands x rows x columns, found shape {tuple(image.shape)}.")
-        return image.clone()  # what the caller does to it later must not reach a later everything()
+        return image.detach().clone()  # what the caller does to it later must not reach a later everything()
     if not isinstance(image, np.ndarray):
         raise InputError(
             f"An image is a Raster, a NumPy array or a torch tensor, found {type(image).__name__}. "

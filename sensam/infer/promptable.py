@@ -69,6 +69,11 @@ class Predictor:
         """
         self._image = None  # a refused image must not leave the one before it in its place
         pixels_CHW, valid_HW = read_pixels(image, self.sam.anatomy.bands, self.sensor)
+        if valid_HW is not None and not valid_HW.any():
+            raise InputError(
+                "No pixel of the image is valid in every band (NaN, nodata, or outside the band's valid range). "
+                "Give another image, or the sensor that took it."
+            )
         self._image = pixels_CHW, valid_HW, embed(self.sam, pixels_CHW, self.fit)
 
     @torch.no_grad()

@@ -35,7 +35,7 @@ def check_prompts(
 
 def _tensor(values: ArrayLike | Tensor, name: str) -> Tensor:
     try:
-        tensor = torch.as_tensor(values, dtype=torch.float32)
+        tensor = torch.as_tensor(values, dtype=torch.float32, device="cpu").detach()
     except (TypeError, ValueError) as mistake:
         raise InputError(f"{name} must be numbers in rows of equal length, found {values!r}.") from mistake
     if tensor.numel() == 0:

@@ -94,6 +94,8 @@ def run(settings: RunSettings, *, resume: bool = False, display: Display | None 
     folder = Path(settings.out)
     checkpoints = Checkpoints(folder / "checkpoints")
     is_going_on = _prepare(folder, settings, checkpoints, resume=resume, fabric=fabric)
+    if method.task.sam.loaded:
+        display.say(f"given: {method.task.sam.loaded.headline}")
     return _Course(fabric, settings, dataset, method, stages, earlier, folder, display).teach(is_going_on)
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -49,6 +50,8 @@ class AutomaticSettings:
         for name in ("min_region", "crop_layers", "crop_margin", "stability_offset"):
             lows[name] = 0
         for name, low in lows.items():
+            if name != "stability_offset" and not isinstance(getattr(self, name), Integral):
+                raise SettingsError(f"{name} must be a whole number, found {getattr(self, name)}.")
             if getattr(self, name) < low:
                 raise SettingsError(f"{name} must be at least {low}, found {getattr(self, name)}.")
         for name in ("min_iou", "min_stability", "max_overlap", "crop_overlap"):

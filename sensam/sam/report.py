@@ -14,6 +14,7 @@ _PREFIXES = {
     "prompt_encoder.": "prompt encoder",
     "mask_decoder.": "mask decoder",
 }
+FROM_FILE = "from the file"
 _ORDER = ("patch embedding", "image encoder", "neck", "prompt encoder", "mask decoder")
 
 
@@ -29,7 +30,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """Where the weights of a SAM came from. Its `str` is what commands print."""
+    """Where the weights of a SAM came from. Commands print its `headline`; its `str` counts tensors as well."""
 
     source: str
     layout: str  # whose names the file uses: transformers' or Meta's
@@ -44,12 +45,18 @@ class LoadReport:
         """Names of the parts that hold random weights."""
         return tuple(part.name for part in self.parts if part.origin == "random")
 
-    def __str__(self) -> str:
+    @property
+    def headline(self) -> str:
+        """All of it in one line: only parts that are not from the file are named."""
         bands = "1 band" if self.bands == 1 else f"{self.bands} bands"
-        lines = [
+        made = [f"; {part.name} {part.origin}" for part in self.parts if part.origin != FROM_FILE]
+        return (
             f"SAM {self.size} for {bands} from {self.source} "
-            f"({self.layout} names, {self.precision}, sha256 {self.identity[:12]})"
-        ]
+            f"({self.layout} names, {self.precision}, sha256 {self.identity[:12]}){''.join(made)}"
+        )
+
+    def __str__(self) -> str:
+        lines = [self.headline]
         for part in self.parts:
             lines.append(
                 f"  {part.name:<16} {part.tensors:>4} tensors {part.parameters / 1e6:>9.3f} M parameters  {part.origin}"
@@ -66,6 +73,6 @@ def count_parts(weights: Mapping[str, Tensor], made: Mapping[str, str]) -> tuple
     """Tensors and parameters by part and origin. `made` says how weights came to be that are not from the file."""
     rows: dict[tuple[str, str], list[int]] = {}
     for name, tensor in weights.items():
-        rows.setdefault((part_of(name), made.get(name, "from the file")), []).append(tensor.numel())
+        rows.setdefault((part_of(name), made.get(name, FROM_FILE)), []).append(tensor.numel())
     parts = [Part(name, origin, len(counts), sum(counts)) for (name, origin), counts in rows.items()]
     return tuple(sorted(parts, key=lambda part: (_ORDER.index(part.name), part.origin)))

@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 import typer
+import typer.core
 from typer.testing import CliRunner
 
 from sensam import __version__
@@ -13,10 +15,18 @@ from sensam.cli import app as command_line
 from sensam.errors import InputError
 
 HEAVY = {"torch", "numpy", "rasterio", "transformers", "matplotlib", "scipy", "xarray", "h5py", "ray"}
-COMMANDS = sorted(typer.main.get_group(command_line.app).commands)
 
 
-QUESTIONS = [("--help",), ("--version",), *((name, "--help") for name in COMMANDS)]
+def commands(group: typer.core.TyperGroup, *before: str) -> Iterator[tuple[str, ...]]:
+    """The words of every command, and of every command in a group."""
+    for name, command in sorted(group.commands.items()):
+        yield (*before, name)
+        if isinstance(command, typer.core.TyperGroup):
+            yield from commands(command, *before, name)
+
+
+COMMANDS = list(commands(typer.main.get_group(command_line.app)))
+QUESTIONS = [("--help",), ("--version",), *((*words, "--help") for words in COMMANDS)]
 ASKING = """
 import contextlib, io, json, sys
 from sensam.cli.app import main
@@ -48,10 +58,14 @@ def test_questions_load_nothing_heavy(
     assert text.strip() == f"sensam {__version__}" if question == ("--version",) else "Usage" in text
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_shows_an_example(name: str) -> None:
-    text = CliRunner().invoke(command_line.app, [name, "--help"], env={"COLUMNS": "200"}).stdout
-    assert f"sensam {name}" in text.partition("Example:")[2]
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_shows_an_example(words: tuple[str, ...]) -> None:
+    text = CliRunner().invoke(command_line.app, [*words, "--help"], env={"COLUMNS": "200"}).stdout
+    assert f"sensam {' '.join(words)}" in text.partition("Example:")[2]
+
+
+def test_commands_in_groups_are_asked_too() -> None:
+    assert ("teacher", "train") in COMMANDS
 
 
 def test_a_mistake_is_one_line_and_exit_code_2(

@@ -60,6 +60,7 @@ def test_a_sam_on_a_photograph_in_pixels_and_on_the_map(
     words = ("segment", sam, scene, "--cache", cache, "-o", out)
     assert run(*words, "--point", "30,20", "--box", "60,10,110,70", "--outside", "1,1") == 0
     printed = capsys.readouterr().out
+    assert printed.startswith(f"SAM custom for 3 bands from {sam} ")
     assert "object 1 (30,20): " in printed
     assert "object 2 (60,10,110,70): " in printed
     assert len(read(out)[2]) == 2

@@ -6,10 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from sensam.cli.app import app
+from sensam.evaluate import contest
+from sensam.evaluate.clicks import Picture, Score
+from sensam.evaluate.contest import Entry
+from sensam.sam import weights
+from sensam.sam.model import Sam
 from sensam.sam.weights import load_sam
+from tests.cli.conftest import Run
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +55,59 @@ def test_scores_stand_beside_flood_fill_and_the_untrained(tmp_path: Path) -> Non
     assert list(click) == ["nano", "flood fill", "the same"]
     assert click["nano"] > click["the same"] + 0.1  # what ships has learnt something
     assert np.isfinite(list(click.values())).all()
+
+
+def test_what_is_taught_needs_a_folder(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "taken").write_text("mine")
+    assert run("teacher", "train", tmp_path / "taken") == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: Cannot write to {tmp_path / 'taken'}: ")
+    assert error.count("\n") == 1
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--photos", "nowhere"), "nowhere holds no images"),
+        (("--out", "."), "--out . is a folder"),
+        (("--out", "taken/scores.json"), "Cannot write to taken: "),
+    ],
+)
+def test_nothing_is_scored_before_the_folders_are_right(
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, str],
+    message: str,
+) -> None:
+    monkeypatch.setattr(weights, "load_sam", lambda _: pytest.fail("the mistake was there to see before"))
+    monkeypatch.chdir(tmp_path)
+    Path("taken").write_text("mine")
+    assert run("teacher", "score", *words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_table_is_printed_as_soon_as_it_is_ready(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed: list[str] = []
+
+    def judge(_: Sam, pictures: list[Picture]) -> list[Entry]:
+        printed.append(capsys.readouterr().out)
+        return [Entry(f"so many: {len(pictures)}", None, Score(0.5, 0.4, 0.6, 7))]
+
+    monkeypatch.setattr(contest, "contest", judge)
+    for folder in ("images", "segs"):
+        (tmp_path / "photos" / folder).mkdir(parents=True)
+    Image.new("RGB", (8, 6)).save(tmp_path / "photos" / "images" / "one.jpg")
+    np.savez(tmp_path / "photos" / "segs" / "one.npz", segs=np.zeros((1, 6, 8), np.int64))
+    out = tmp_path / "new" / "scores.json"
+    assert run("teacher", "score", "--scenes", 2, "--photos", tmp_path / "photos", "--out", out) == 0
+    assert printed[0].startswith("SAM nano for 3 bands from ")
+    assert "so many: 2" in printed[1]
+    assert "so many: 1" in capsys.readouterr().out
+    assert list(json.loads(out.read_text())["scores"]) == ["2 generated scenes", "photographs"]

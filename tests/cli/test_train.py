@@ -29,6 +29,7 @@ def call(*arguments: str | Path) -> str:
 def test_from_data_to_scores(fog: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     text = call("train", fog, "--method", "tests.train.tiny:Tiny", "--out", out, *QUICK)
+    assert text.count("SAM nano for 3 bands from ") == 1
     assert "stage inherit: 2 steps from no labels; trains" in text
     assert "val miou" in text
     assert f"sensam evaluate {out} {fog}" in text

@@ -65,6 +65,21 @@ def test_arrays_with_a_sensor_are_stored_numbers() -> None:
     assert valid.tolist() == [[False, True]]
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.int16])
+def test_tensors_of_any_type_are_stored_numbers(dtype: torch.dtype) -> None:
+    stored = torch.arange(24).reshape(2, 3, 4)
+    found, _ = read_pixels(stored.to(dtype), 2, SENSOR)
+    assert torch.equal(found, (stored - 1) / 2)
+
+
+@pytest.mark.parametrize("sensor", [SENSOR, None])
+def test_tensors_that_learn_are_read_like_others(sensor: Sensor | None) -> None:
+    stored = torch.randn(2, 3, 4)
+    found, _ = read_pixels(stored.clone().requires_grad_(), 2, sensor)
+    assert not found.requires_grad
+    assert torch.equal(found, read_pixels(stored, 2, sensor)[0])
+
+
 def broken() -> Raster:
     bad = scene()
     bad.pixels_CHW[1, 2, 3] = np.nan

@@ -239,6 +239,29 @@ def test_what_stands_where_there_is_no_data_does_not_matter(sam5: Sam) -> None:
     assert found[0].masks_NMHW.any()
 
 
+@pytest.mark.parametrize("empty", [slice(None), 2], ids=["every band", "one band"])
+def test_an_image_without_a_valid_pixel_is_refused(sam5: Sam, empty: slice | int) -> None:
+    pixels = raster().pixels_CHW
+    pixels[empty] = np.nan
+    predictor = Predictor(sam5, five_bands())
+    with pytest.raises(InputError, match="No pixel of the image is valid"):
+        predictor.set_image(torch.from_numpy(pixels))
+    with pytest.raises(InputError, match="set_image"):
+        predictor.predict([30.0, 20.0])
+
+
+def test_prompts_that_learn_are_read_like_others(predictor: Predictor) -> None:
+    click = predictor.predict(torch.tensor([30.0, 20.0], requires_grad=True))
+    assert torch.equal(click.low_res_logits_NMhw, predictor.predict([30.0, 20.0]).low_res_logits_NMhw)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_prompts_may_lie_on_a_gpu(predictor: Predictor) -> None:
+    asked = (POINTS, LABELS, BOXES)
+    found = predictor.predict(*(torch.tensor(each, device="cuda") for each in asked))
+    assert torch.equal(found.low_res_logits_NMhw, predictor.predict(*asked).low_res_logits_NMhw)
+
+
 def test_everything_respects_options_and_valid_pixels(sam5: Sam) -> None:
     scene = raster()
     scene.valid_CHW[:, :, 40:] = False

@@ -11,6 +11,7 @@ import torch
 
 import sensam
 from sensam.cli.app import main
+from sensam.data.readers import open_raster
 from sensam.data.synthetic import family, write
 from sensam.errors import WeightsError
 from sensam.infer.inherited import inherited_predictor
@@ -51,7 +52,8 @@ def test_a_student_inherits_answers_clicks_and_learns_classes(teacher: Path, sce
     for name, weight in inherited.method.state_dict().items():
         assert torch.equal(weight.cpu(), loaded.method.state_dict()[name]), name
     predictor = inherited_predictor(loaded.method, "rgb")
-    predictor.set_image(np.random.default_rng(0).normal(250, 20, (32, 32, 16)).astype(np.float32))
+    image = next((scenes / "images").rglob("test/*.tif"))
+    predictor.set_image(open_raster(image).pixels_CHW.transpose(1, 2, 0))
     assert predictor.predict(points=(9, 9)).masks_NMHW.shape == (1, 3, 32, 32)
 
     model = sensam.train(
@@ -59,7 +61,6 @@ def test_a_student_inherits_answers_clicks_and_learns_classes(teacher: Path, sce
     )
     assert model.config["stages"] == ["inherit", "finetune"]
     assert not hasattr(model.method, "teacher")
-    image = next((scenes / "images").rglob("test/*.tif"))
     assert model.predict(image).shape == (32, 32)
     again = sensam.load(tmp_path / "fine")
     assert np.array_equal(again.predict(image), model.predict(image))

@@ -69,6 +69,16 @@ def test_gradients_agree(path: str, shape: tuple[int, ...], device: str) -> None
         assert (ours - reference).abs().max() < 1e-5 * max(1, reference.abs().max())
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="flex has a backward on a GPU only")
+@pytest.mark.parametrize("shape", ["window", "cut window"])
+def test_gradients_of_flex_agree_on_a_gpu(shape: str) -> None:
+    given = inputs(SHAPES[shape], device="cuda")
+    direction = torch.randn_like(given[0])
+    for ours, exact in zip(gradients("flex", given, direction), gradients("explicit", given, direction), strict=True):
+        assert (ours - exact).norm() < 1e-3 * exact.norm()
+
+
 @shapes
 @pytest.mark.parametrize("path", [*EXACT, "explicit"])
 def test_half_precision_is_near(path: str, shape: tuple[int, ...]) -> None:

@@ -214,6 +214,7 @@ def test_stability_is_the_share_of_the_lax_mask_that_is_strict() -> None:
         ({"min_iou": 88}, "min_iou must lie between 0 and 1, found 88"),
         ({"crop_overlap": -0.1}, "crop_overlap must lie between"),
         ({"min_region": -1}, "min_region must be at least 0"),
+        ({"points_per_side": 2.5}, "points_per_side must be a whole number, found 2.5"),
     ],
 )
 def test_settings_that_make_no_sense(changes: dict[str, Any], message: str) -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import product
 
 import numpy as np
 import pytest
@@ -238,6 +239,6 @@ def test_full_size(pair: Pair) -> None:
     assert embedding.shape == (1, 256, 64, 64)
     assert_close(embedding, theirs)
     before = embedding.clone()
-    for kind in (*KINDS, "points and masks"):
-        decode_both(sam, twin, embedding, ask(kind, 1, 1, (1024, 1024)), multimask=True)
+    for kind, multimask in product((*KINDS, "points and masks"), (True, False)):
+        decode_both(sam, twin, embedding, ask(kind, 1, 1, (1024, 1024)), multimask)
     assert torch.equal(embedding, before), "decoding changed what it was given"

@@ -220,6 +220,7 @@ def test_an_inflated_stem_sees_grey_as_sam_does(make_sam: MakeSam, tmp_path: Pat
     origins = {(part.name, part.tensors): part.origin for part in loaded.loaded.parts}
     assert origins["patch embedding", 1] in ("inflated from 3 bands", "from the file")
     assert "inflated from 3 bands" in str(loaded.loaded)
+    assert loaded.loaded.headline.endswith("; patch embedding inflated from 3 bands")
 
 
 def test_inflating_to_the_files_own_bands_changes_nothing(make_sam: MakeSam, tmp_path: Path) -> None:

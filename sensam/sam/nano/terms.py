@@ -11,7 +11,7 @@ from transformers.models.sam.modeling_sam import SamAttention
 from sensam.sam.anatomy import anatomy
 from sensam.sam.model import Sam
 from sensam.sam.nano.lessons import first_term, second_term, third_term
-from sensam.sam.nano.training import Recipe, train
+from sensam.sam.nano.training import Recipe, read_checkpoint, train
 from sensam.sam.positions import resample_grid
 from sensam.sam.weights import load_sam, save_sam
 
@@ -31,12 +31,15 @@ def teach(
 ) -> Sam:
     """All terms into `out`, going on where an earlier call was stopped; `steps` makes each that short.
 
-    Weights go from term to term in half precision, as they ship. Odd seeds of scenes are kept for judging.
+    Weights go from term to term in half precision, as they ship. Odd seeds of scenes are kept for judging. A finished
+    term of another recipe is refused; one of which only the model is left is taken as it stands.
     """
     pupil = begin(2 * seed)
     for term, (recipe, square, handed_on) in enumerate(TERMS, 1):
         folder, recipe = out / f"term-{term}", replace(recipe, seed=2 * seed, steps=steps or recipe.steps)
-        if not (folder / "model" / "model.safetensors").is_file():
+        if (folder / "model" / "model.safetensors").is_file():
+            read_checkpoint(folder, recipe)  # or `out` would hold terms of several recipes, and name one
+        else:
             pupil = promote(pupil, square)
             pupil = train(recipe, folder, pupil, compiled=compiled, report=_of_term(term, recipe, report))
             save_sam(promote(pupil, handed_on), folder / "model", half=True)

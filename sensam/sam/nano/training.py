@@ -61,11 +61,11 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    sam.to(device).train()  # before there are optimisers: what they remember of a parameter goes where it lies
     sam.vision_encoder.requires_grad_(not recipe.encoder_rests)
     optimisers = build_optimisers(sam, recipe)
     done = _resume(folder, recipe, sam, optimisers)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    sam.to(device).train()
     # The fused kernel's backward is slow on CPU for 256 queries and 7 keys: with it a step takes a third longer.
     sam.mask_decoder.config._attn_implementation = "eager"
     if compiled:
@@ -137,19 +137,27 @@ def _save(folder: Path, recipe: Recipe, sam: Sam, optimisers: list[Optimizer], s
     unfinished.replace(folder / "last.pt")
 
 
-def _resume(folder: Path, recipe: Recipe, sam: Sam, optimisers: list[Optimizer]) -> int:
-    """Load the last checkpoint; the number of steps it has done."""
+def read_checkpoint(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
+    """The last checkpoint, on the CPU wherever it was made; None before the first. One of another recipe is refused."""
     path = folder / "last.pt"
     if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True)
+        return None
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     theirs, ours = state["recipe"], asdict(recipe)
-    differing = [key for key in ours if ours[key] != theirs[key]]
+    differing = [key for key in ours if ours[key] != theirs.get(key)]
     if differing:
         raise InputError(
-            f"{folder} holds a run with another recipe ({', '.join(f'{k}={theirs[k]}' for k in differing)}). "
+            f"{folder} holds a run with another recipe ({', '.join(f'{k}={theirs.get(k)}' for k in differing)}). "
             "Choose another folder, or the same recipe."
         )
+    return state
+
+
+def _resume(folder: Path, recipe: Recipe, sam: Sam, optimisers: list[Optimizer]) -> int:
+    """Load the last checkpoint; the number of steps it has done."""
+    state = read_checkpoint(folder, recipe)
+    if state is None:
+        return 0
     sam.load_state_dict(state["sam"])
     for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
         optimiser.load_state_dict(saved)

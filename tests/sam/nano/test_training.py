@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from sensam.errors import InputError
+from sensam.evaluate.clicks import HELD_OUT
 from sensam.sam.anatomy import anatomy
-from sensam.sam.model import build_sam
+from sensam.sam.model import Sam, build_sam
+from sensam.sam.nano import terms
 from sensam.sam.nano.lessons import first_term
 from sensam.sam.nano.terms import begin, promote, teach
 from sensam.sam.nano.training import Recipe, build_optimisers, train
@@ -45,6 +47,16 @@ def test_another_recipe_is_refused(tmp_path: Path) -> None:
     train(short, tmp_path, begin(0), save_every=1)
     with pytest.raises(InputError, match=r"another recipe \(rate=0\.001\)"):
         train(replace(short, rate=0.5), tmp_path, begin(0))
+
+
+@needs_muon
+def test_a_checkpoint_of_a_gpu_goes_on_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as on_gpu:
+        on_gpu.setattr(torch.serialization, "location_tag", lambda _: "cuda:0")  # all that a file tells of its device
+        trained = train(replace(TINY, steps=1), tmp_path, begin(0), save_every=1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    again = train(replace(TINY, steps=1), tmp_path, begin(1)).state_dict()
+    assert all(torch.equal(weight.cpu(), again[name]) for name, weight in trained.state_dict().items())
 
 
 def test_the_rate_warms_up_stays_falls_and_lands() -> None:
@@ -89,6 +101,36 @@ def test_school_goes_on_where_it_was_left(tmp_path: Path) -> None:
     sam = teach(tmp_path, steps=1)
     assert (tmp_path / "term-1" / "curve.csv").read_text() == first, "the first term is not taught again"
     assert sam.anatomy == anatomy("nano")
+
+
+@needs_muon
+@pytest.mark.parametrize("changed", [{"seed": 1}, {"steps": 2}])
+def test_a_finished_term_of_another_recipe_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, int]
+) -> None:
+    monkeypatch.setattr(terms, "TERMS", ((TINY, 64, 64),))
+    teach(tmp_path, steps=1)
+    taught = (tmp_path / "term-1" / "model" / "model.safetensors").read_bytes()
+    with pytest.raises(InputError, match="another recipe"):
+        teach(tmp_path, **{"steps": 1, "seed": 0, **changed})
+    (tmp_path / "term-1" / "last.pt").unlink()
+    teach(tmp_path, **{"steps": 1, "seed": 0, **changed})
+    assert (tmp_path / "term-1" / "model" / "model.safetensors").read_bytes() == taught
+
+
+def test_nano_never_learns_from_the_scenes_it_is_judged_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+
+    def note(recipe: Recipe, _: Path, pupil: Sam, **__: object) -> Sam:
+        seeds.append(recipe.seed)
+        return pupil
+
+    monkeypatch.setattr(terms, "train", note)
+    for seed in range(3):
+        teach(tmp_path / str(seed), seed=seed)
+    assert len(seeds) == 3 * len(terms.TERMS)
+    assert HELD_OUT not in seeds
+    assert all(seed % 2 == 0 for seed in seeds)
 
 
 def test_a_promoted_sam_answers_as_before_on_pictures_of_its_old_size() -> None:
