@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
-from torch import Tensor
 
 from sensam.errors import SettingsError
 from sensam.methods.base import Task
@@ -15,31 +14,18 @@ from sensam.methods.e2sam import E2Sam, E2SamConfig
 from sensam.nn.surgery import freeze_all_but
 from sensam.sam.anatomy import SIZES
 from sensam.sam.encoder import ImageEncoder
-from sensam.sensors import Sensor
-from sensam.types import Batch
-from tests.methods.conftest import learn, moment
+from tests.methods.conftest import learn
+from tests.methods.small_e2sam import drawn, inherit, planes_of, small_e2sam
 
 Make = Callable[..., Any]
-QUIET = {"noise": 0.0}
 
 
 @pytest.fixture
 def make(make_task: Make) -> Callable[..., E2Sam]:
     def build(bands: int = 5, task: Task | None = None, **settings: Any) -> E2Sam:
-        return E2Sam(task or make_task(bands), E2SamConfig.model_validate(settings))
+        return small_e2sam(task or make_task(bands), **settings)
 
     return build
-
-
-def inherit(method: E2Sam, batch: Batch, step: int = 0) -> dict[str, Tensor]:
-    """The losses of one batch, as in training."""
-    stage = method.stages[0]
-    freeze_all_but(method, stage.learns)
-    return dict(stage.loss(batch, moment(step, len(batch))))
-
-
-def drawn(method: E2Sam, batch: Batch, step: int = 0, **when: int) -> Tensor:
-    return method._draw(batch, moment(step, len(batch), **when))
 
 
 @pytest.mark.parametrize("bands", [1, 2, 3, 13])
@@ -216,101 +202,6 @@ def test_finetuning_begins_with_the_inherited_student_bit_for_bit(make: Make, ma
         assert torch.equal(weight, student[name])
 
 
-def test_triples_depend_on_seed_epoch_and_sample_alone(make: Make, make_batch: Make) -> None:
-    method, batch = make(9, triples=3), make_batch(9, count=4)
-    triples = drawn(method, batch)
-    assert torch.equal(triples, drawn(make(9, triples=3), batch))
-    assert not torch.equal(triples, drawn(method, batch, seed=1))
-    assert not torch.equal(triples, drawn(method, batch, epoch=1))
-    half = replace(batch, image_BCHW=batch.image_BCHW[2:], keys=batch.keys[2:])
-    assert torch.equal(drawn(method, half, step=1), triples[2:])
-    assert len({tuple(map(tuple, row)) for row in triples.tolist()}) == 4
-
-
-def test_as_published_all_samples_of_a_step_share_a_triple(make: Make, make_batch: Make) -> None:
-    method = make(9, protocol="paper", teacher_input="standardise")
-    triples = drawn(method, make_batch(9, count=4))
-    assert len(triples.unique(dim=0)) == 1
-    assert method.config.noisy_teacher
-    assert method.config.one_triple_a_step
-    assert E2SamConfig(protocol="paper").teacher_input == "raw"
-    assert E2SamConfig().teacher_input == "standardise"
-
-
-def test_a_bank_gives_every_image_its_own_few_triples(make: Make, make_batch: Make) -> None:
-    method, batch = make(8, bank=3), make_batch(8, count=2)
-    seen = torch.cat([drawn(method, batch, epoch=epoch) for epoch in range(20)], 1)
-    assert [len(image.unique(dim=0)) for image in seen] == [3, 3]
-    assert not torch.equal(seen[0].unique(dim=0), seen[1].unique(dim=0))
-
-
-def planes_of(image_BCHW: Tensor, triples_BN3: Tensor) -> Tensor:
-    """The bands of the first triple of every image."""
-    return torch.stack([image[triple[0]] for image, triple in zip(image_BCHW, triples_BN3, strict=True)])
-
-
-def seen_by(method: E2Sam, batch: Batch) -> tuple[Tensor, Tensor]:
-    """What reaches the teacher and what reaches the student."""
-    given: dict[str, Tensor] = {}
-    for name, encoder in (("teacher", method.teacher.encoder), ("student", method.net.encoder)):
-        encoder.patch_embed.register_forward_pre_hook(lambda _, args, name=name: given.update({name: args[0]}))
-    method.train()
-    inherit(method, batch)
-    return given["teacher"], given["student"]
-
-
-def test_noise_reaches_the_student_alone_unless_asked_otherwise(make: Make, make_batch: Make) -> None:
-    batch = make_batch(3)
-    teacher, student = seen_by(make(3, noise=0.5), batch)
-    assert (student - batch.image_BCHW).std().item() == pytest.approx(0.5, rel=0.05)
-    triples = drawn(make(3), batch)
-    assert torch.equal(teacher, planes_of(batch.image_BCHW, triples))
-    both = make(3, noise=0.5, noisy_teacher=True)
-    teacher, student = seen_by(both, batch)
-    assert torch.equal(teacher, planes_of(student, triples))
-
-
-def test_noise_is_the_same_again_and_silent_in_validation(make: Make, make_batch: Make) -> None:
-    method, batch = make(), make_batch()
-    method.train()
-    assert torch.equal(method._noisy(batch, moment(3)), method._noisy(batch, moment(3)))
-    assert not torch.equal(method._noisy(batch, moment(3)), method._noisy(batch, moment(4)))
-    method.eval()
-    assert torch.equal(method._noisy(batch, moment(3)), batch.image_BCHW)
-
-
-def test_raw_input_is_the_valid_range_around_zero(make_task: Make, make_batch: Make) -> None:
-    bands = [{"name": f"b{n}", "mean": 10.0 * n, "std": 2.0 + n, "valid_range": (-100, 100 + n)} for n in range(3)]
-    task = replace(make_task(3), sensor=Sensor.from_dict({"name": "ranged", "bands": bands}))
-    method, batch = E2Sam(task, E2SamConfig(teacher_input="raw", noise=0)), make_batch(3)
-    teacher, student = seen_by(method, batch)
-    assert torch.equal(student, batch.image_BCHW)
-    triple = drawn(method, batch)[0, 0].tolist()
-    for slot, band in enumerate(triple):
-        physical = batch.image_BCHW[0, band] * (2 + band) + 10 * band
-        torch.testing.assert_close(teacher[0, slot], (physical + 100) / (200 + band) - 0.5)
-
-
-def test_raw_input_needs_valid_ranges(make: Make) -> None:
-    with pytest.raises(SettingsError, match="b0, b1"):
-        make(teacher_input="raw")
-
-
-def test_what_has_no_data_teaches_nothing(make: Make, make_batch: Make) -> None:
-    batch = make_batch()
-    valid = batch.valid_BHW.clone()
-    valid[:, :, 16:] = False
-    image = batch.image_BCHW * valid[:, None]
-    method = make(noise=0)
-    weight = method._weight(replace(batch, valid_BHW=valid), (4, 4))
-    assert weight is not None
-    assert weight[:, :, :2].all()
-    assert not weight[:, :, 2:].any()
-    nothing = replace(batch, image_BCHW=image, valid_BHW=torch.zeros_like(valid))
-    losses = inherit(method, nothing)
-    assert losses["loss"].item() == 0
-
-
 @pytest.mark.parametrize("match", ["mmd_batch", "mmd_token"])
 def test_discrepancies_match_sets_and_mse_is_still_told(make: Make, make_batch: Make, match: str) -> None:
     method = make(match=match, triples=2)
@@ -351,15 +242,6 @@ def test_several_triples_are_the_mean_of_each(make: Make, make_batch: Make) -> N
         )
         apart.append((found - target).square().mean())
     torch.testing.assert_close(together, torch.stack(apart).mean())
-
-
-def test_missing_bands_are_a_matter_of_training_alone(make: Make, make_batch: Make) -> None:
-    method = make(8, noise=0, band_dropout=0.5)
-    _, student = seen_by(method, make_batch(8))
-    missing = ~student.flatten(2).any(2)
-    assert 0 < missing.float().mean() < 1
-    teacher, _ = seen_by(make(8, noise=0, band_dropout=0.5), make_batch(8))
-    assert teacher.flatten(2).any(2).all()
 
 
 def test_picks_are_told_by_band_unless_asked_not_to(make: Make, make_batch: Make) -> None:
