@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from sensam.methods.base import Method, Moment, Stage, Task
+from sensam.methods.e2sam import E2Sam, E2SamConfig
 from sensam.nn.surgery import freeze_all_but
 from sensam.sam.anatomy import Anatomy
 from sensam.sam.model import Sam
@@ -76,3 +78,11 @@ def learn(method: Method, stage: Stage, batches: list[Batch], rate: float = 1e-3
         optimiser.step()
         log.append({name: value.item() for name, value in losses.items()})
     return log
+
+
+@pytest.fixture
+def make_e2sam(make_task: Callable[..., Task]) -> Callable[..., E2Sam]:
+    def build(bands: int = 5, task: Task | None = None, **settings: Any) -> E2Sam:
+        return E2Sam(task or make_task(bands), E2SamConfig.model_validate(settings))
+
+    return build

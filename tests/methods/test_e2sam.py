@@ -15,22 +15,14 @@ from sensam.nn.surgery import freeze_all_but
 from sensam.sam.anatomy import SIZES
 from sensam.sam.encoder import ImageEncoder
 from tests.methods.conftest import learn
-from tests.methods.small_e2sam import drawn, inherit, planes_of, small_e2sam
+from tests.methods.e2sam_losses import drawn, inherit, planes_of
 
 Make = Callable[..., Any]
 
 
-@pytest.fixture
-def make(make_task: Make) -> Callable[..., E2Sam]:
-    def build(bands: int = 5, task: Task | None = None, **settings: Any) -> E2Sam:
-        return small_e2sam(task or make_task(bands), **settings)
-
-    return build
-
-
 @pytest.mark.parametrize("bands", [1, 2, 3, 13])
-def test_it_inherits_and_finetunes_with_any_number_of_bands(make: Make, make_batch: Make, bands: int) -> None:
-    method, batch = make(bands), make_batch(bands)
+def test_it_inherits_and_finetunes_with_any_number_of_bands(make_e2sam: Make, make_batch: Make, bands: int) -> None:
+    method, batch = make_e2sam(bands), make_batch(bands)
     first, second = method.stages
     log = learn(method, first, [batch] * 2)
     assert 0 < log[0]["loss"] == log[0]["mse"] < 4
@@ -41,8 +33,8 @@ def test_it_inherits_and_finetunes_with_any_number_of_bands(make: Make, make_bat
     assert method(batch.image_BCHW[..., :19]).shape == (2, 3, 32, 19)
 
 
-def test_inheriting_needs_no_labels(make: Make, make_batch: Make) -> None:
-    method, batch = make(), make_batch()
+def test_inheriting_needs_no_labels(make_e2sam: Make, make_batch: Make) -> None:
+    method, batch = make_e2sam(), make_batch()
     assert not method.stages[0].needs_labels
     assert inherit(method, replace(batch, label_BHW=None))["loss"] > 0
 
@@ -63,18 +55,18 @@ def test_the_whole_network_for_shift_has_the_published_number_of_parameters() ->
     assert sum(weight.numel() for weight in net.parameters()) == 90_055_255
 
 
-def test_the_student_is_random_with_empty_tables_and_only_its_neck_is_the_teachers(make: Make) -> None:
-    method = make(3)
+def test_the_student_is_random_with_empty_tables_and_only_its_neck_is_the_teachers(make_e2sam: Make) -> None:
+    method = make_e2sam(3)
     student, teacher = (each.state_dict() for each in (method.net.encoder, method.task.sam.vision_encoder))
     for name, weight in student.items():
         assert torch.equal(weight, teacher[name]) == name.startswith("neck.")
         assert not ("pos" in name and weight.any())
-    fresh = make(3, neck_init="random").net.encoder.state_dict()
+    fresh = make_e2sam(3, neck_init="random").net.encoder.state_dict()
     assert not any(torch.equal(weight, teacher[name]) for name, weight in fresh.items())
 
 
-def test_a_student_can_start_from_sam_when_asked(make: Make) -> None:
-    method = make(4, student_init="sam")
+def test_a_student_can_start_from_sam_when_asked(make_e2sam: Make) -> None:
+    method = make_e2sam(4, student_init="sam")
     student, teacher = method.net.encoder.state_dict(), method.task.sam.vision_encoder.state_dict()
     patches = "patch_embed.projection.weight"
     assert all(torch.equal(weight, teacher[name]) for name, weight in student.items() if name != patches)
@@ -106,8 +98,10 @@ def _sam(bands: int) -> Any:
     return Sam(replace(TINY, bands=bands))
 
 
-def test_each_slot_of_the_teacher_and_of_the_merge_holds_its_band_of_the_triple(make: Make, make_batch: Make) -> None:
-    method, batch = make(noise=0, triples=2), make_batch()
+def test_each_slot_of_the_teacher_and_of_the_merge_holds_its_band_of_the_triple(
+    make_e2sam: Make, make_batch: Make
+) -> None:
+    method, batch = make_e2sam(noise=0, triples=2), make_batch()
     triples, seen, columns = drawn(method, batch), [], []
     hooks = (
         method.teacher.encoder.patch_embed.register_forward_pre_hook(lambda _, given: seen.append(given[0])),
@@ -126,8 +120,10 @@ def test_each_slot_of_the_teacher_and_of_the_merge_holds_its_band_of_the_triple(
                 torch.testing.assert_close(out[image, number, ..., 16 * slot : 16 * (slot + 1)], expected)
 
 
-def test_both_sides_go_through_the_same_half_neck_and_are_compared_at_every_token(make: Make, make_batch: Make) -> None:
-    method, batch = make(noise=0), make_batch()
+def test_both_sides_go_through_the_same_half_neck_and_are_compared_at_every_token(
+    make_e2sam: Make, make_batch: Make
+) -> None:
+    method, batch = make_e2sam(noise=0), make_batch()
     passed = []
     hook = method.teacher.neck.layer_norm2.register_forward_hook(lambda *call: passed.append(call[2]))
     losses = inherit(method, batch)
@@ -139,16 +135,18 @@ def test_both_sides_go_through_the_same_half_neck_and_are_compared_at_every_toke
     torch.testing.assert_close(target, whole)
 
 
-def test_comparing_before_the_shared_half_is_an_option(make: Make, make_batch: Make) -> None:
+def test_comparing_before_the_shared_half_is_an_option(make_e2sam: Make, make_batch: Make) -> None:
     passed = []
-    method = make(align_before_shared=True)
+    method = make_e2sam(align_before_shared=True)
     method.teacher.neck.conv2.register_forward_hook(lambda *_: passed.append(1))
     assert inherit(method, make_batch())["loss"] > 0
     assert not passed
 
 
-def test_nothing_of_the_teacher_learns_and_gradients_reach_the_student_through_it(make: Make, make_batch: Make) -> None:
-    method, batch = make(), make_batch()
+def test_nothing_of_the_teacher_learns_and_gradients_reach_the_student_through_it(
+    make_e2sam: Make, make_batch: Make
+) -> None:
+    method, batch = make_e2sam(), make_batch()
     before = {name: weight.clone() for name, weight in method.task.sam.state_dict().items()}
     learn(method, method.stages[0], [batch] * 3)
     for name, weight in method.task.sam.state_dict().items():
@@ -159,8 +157,8 @@ def test_nothing_of_the_teacher_learns_and_gradients_reach_the_student_through_i
     assert all(weight.grad is None for weight in method.teacher.parameters())
 
 
-def test_only_the_chosen_branches_move(make: Make, make_batch: Make) -> None:
-    method, batch = make(8), make_batch(8)
+def test_only_the_chosen_branches_move(make_e2sam: Make, make_batch: Make) -> None:
+    method, batch = make_e2sam(8), make_batch(8)
     chosen = set(drawn(method, batch).flatten().tolist())
     before = {name: weight.clone() for name, weight in method.branches.named_parameters()}
     learn(method, method.stages[0], [batch])
@@ -170,18 +168,18 @@ def test_only_the_chosen_branches_move(make: Make, make_batch: Make) -> None:
         assert (weight.grad is not None) == is_chosen
 
 
-def test_neck_and_decoder_wait_while_the_student_inherits(make: Make) -> None:
-    method = make()
+def test_neck_and_decoder_wait_while_the_student_inherits(make_e2sam: Make) -> None:
+    method = make_e2sam()
     moving = freeze_all_but(method, method.stages[0].learns)
     assert not any(".neck." in name or ".decoder." in name for name in moving)
     assert set(moving.values()) == {1.0}
-    along = make(neck_loss=1.0)
+    along = make_e2sam(neck_loss=1.0)
     own = freeze_all_but(along, along.stages[0].learns).keys() - moving.keys()
     assert own == {f"net.encoder.neck.{part}" for part in ("conv1.weight", "layer_norm1.weight", "layer_norm1.bias")}
 
 
-def test_finetuning_moves_everything_that_is_left_the_encoder_at_half_the_rate(make: Make) -> None:
-    method = make()
+def test_finetuning_moves_everything_that_is_left_the_encoder_at_half_the_rate(make_e2sam: Make) -> None:
+    method = make_e2sam()
     for part in method.stages[0].discards:
         delattr(method, part)
     moving = freeze_all_but(method, method.stages[1].learns)
@@ -190,8 +188,8 @@ def test_finetuning_moves_everything_that_is_left_the_encoder_at_half_the_rate(m
     assert moving["net.encoder.neck.conv1.weight"] == moving["net.decoder.classify.bias"] == 1.0
 
 
-def test_finetuning_begins_with_the_inherited_student_bit_for_bit(make: Make, make_batch: Make) -> None:
-    method = make()
+def test_finetuning_begins_with_the_inherited_student_bit_for_bit(make_e2sam: Make, make_batch: Make) -> None:
+    method = make_e2sam()
     learn(method, method.stages[0], [make_batch()] * 2)
     student = {name: weight.clone() for name, weight in method.net.encoder.state_dict().items()}
     for part in method.stages[0].discards:
@@ -203,17 +201,17 @@ def test_finetuning_begins_with_the_inherited_student_bit_for_bit(make: Make, ma
 
 
 @pytest.mark.parametrize("match", ["mmd_batch", "mmd_token"])
-def test_discrepancies_match_sets_and_mse_is_still_told(make: Make, make_batch: Make, match: str) -> None:
-    method = make(match=match, triples=2)
+def test_discrepancies_match_sets_and_mse_is_still_told(make_e2sam: Make, make_batch: Make, match: str) -> None:
+    method = make_e2sam(match=match, triples=2)
     log = learn(method, method.stages[0], [make_batch()] * 2)
     assert 0 < log[0]["loss"] < 2
     assert log[0]["mse"] != log[0]["loss"]
 
 
-def test_mmd_over_maps_refuses_a_single_image(make: Make, make_batch: Make) -> None:
+def test_mmd_over_maps_refuses_a_single_image(make_e2sam: Make, make_batch: Make) -> None:
     with pytest.raises(SettingsError, match="at least 2"):
-        inherit(make(match="mmd_batch"), make_batch(count=1))
-    assert inherit(make(match="mmd_token"), make_batch(count=1))["loss"].isfinite()
+        inherit(make_e2sam(match="mmd_batch"), make_batch(count=1))
+    assert inherit(make_e2sam(match="mmd_token"), make_batch(count=1))["loss"].isfinite()
 
 
 def test_mse_of_unrelated_features_is_two_and_half_precision_does_not_reach_it(
@@ -230,8 +228,8 @@ def test_mse_of_unrelated_features_is_two_and_half_precision_does_not_reach_it(
     assert loss.item() == pytest.approx(2, abs=0.1)
 
 
-def test_several_triples_are_the_mean_of_each(make: Make, make_batch: Make) -> None:
-    method, batch = make(noise=0, triples=3), make_batch()
+def test_several_triples_are_the_mean_of_each(make_e2sam: Make, make_batch: Make) -> None:
+    method, batch = make_e2sam(noise=0, triples=3), make_batch()
     together = inherit(method, batch)["loss"]
     tokens, triples = method.net.encoder.tokens(batch.image_BCHW), drawn(method, batch)
     apart = []
@@ -244,17 +242,17 @@ def test_several_triples_are_the_mean_of_each(make: Make, make_batch: Make) -> N
     torch.testing.assert_close(together, torch.stack(apart).mean())
 
 
-def test_picks_are_told_by_band_unless_asked_not_to(make: Make, make_batch: Make) -> None:
-    assert not any(name.startswith("picked") for name in inherit(make(4, log_picks=False), make_batch(4)))
-    method, batch = make(4, triples=3), make_batch(4)
+def test_picks_are_told_by_band_unless_asked_not_to(make_e2sam: Make, make_batch: Make) -> None:
+    assert not any(name.startswith("picked") for name in inherit(make_e2sam(4, log_picks=False), make_batch(4)))
+    method, batch = make_e2sam(4, triples=3), make_batch(4)
     for step in range(3):
         losses, chosen = inherit(method, batch, step), drawn(method, batch, step).flatten().tolist()
         shares = [losses[f"picked b{band}"].item() for band in range(4)]
         assert shares == pytest.approx([chosen.count(band) / 18 for band in range(4)])
 
 
-def test_inheriting_learns(make: Make, make_batch: Make) -> None:
-    method = make(3, noise=0)
+def test_inheriting_learns(make_e2sam: Make, make_batch: Make) -> None:
+    method = make_e2sam(3, noise=0)
     log = learn(method, method.stages[0], [make_batch(3)] * 30, rate=3e-3)
     assert log[-1]["mse"] < 0.7 * log[0]["mse"]
 

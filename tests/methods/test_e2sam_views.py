@@ -8,27 +8,18 @@ import pytest
 import torch
 
 from sensam.errors import SettingsError
-from sensam.methods.base import Task
 from sensam.methods.e2sam import E2Sam, E2SamConfig
 from sensam.sensors import Sensor
 from tests.methods.conftest import moment
-from tests.methods.small_e2sam import drawn, inherit, planes_of, seen_by, small_e2sam
+from tests.methods.e2sam_losses import drawn, inherit, planes_of, seen_by
 
 Make = Callable[..., Any]
 
 
-@pytest.fixture
-def make(make_task: Make) -> Callable[..., E2Sam]:
-    def build(bands: int = 5, task: Task | None = None, **settings: Any) -> E2Sam:
-        return small_e2sam(task or make_task(bands), **settings)
-
-    return build
-
-
-def test_triples_depend_on_seed_epoch_and_sample_alone(make: Make, make_batch: Make) -> None:
-    method, batch = make(9, triples=3), make_batch(9, count=4)
+def test_triples_depend_on_seed_epoch_and_sample_alone(make_e2sam: Make, make_batch: Make) -> None:
+    method, batch = make_e2sam(9, triples=3), make_batch(9, count=4)
     triples = drawn(method, batch)
-    assert torch.equal(triples, drawn(make(9, triples=3), batch))
+    assert torch.equal(triples, drawn(make_e2sam(9, triples=3), batch))
     assert not torch.equal(triples, drawn(method, batch, seed=1))
     assert not torch.equal(triples, drawn(method, batch, epoch=1))
     half = replace(batch, image_BCHW=batch.image_BCHW[2:], keys=batch.keys[2:])
@@ -36,8 +27,8 @@ def test_triples_depend_on_seed_epoch_and_sample_alone(make: Make, make_batch: M
     assert len({tuple(map(tuple, row)) for row in triples.tolist()}) == 4
 
 
-def test_as_published_all_samples_of_a_step_share_a_triple(make: Make, make_batch: Make) -> None:
-    method = make(9, protocol="paper", teacher_input="standardise")
+def test_as_published_all_samples_of_a_step_share_a_triple(make_e2sam: Make, make_batch: Make) -> None:
+    method = make_e2sam(9, protocol="paper", teacher_input="standardise")
     triples = drawn(method, make_batch(9, count=4))
     assert len(triples.unique(dim=0)) == 1
     assert method.config.noisy_teacher
@@ -46,26 +37,26 @@ def test_as_published_all_samples_of_a_step_share_a_triple(make: Make, make_batc
     assert E2SamConfig().teacher_input == "standardise"
 
 
-def test_a_bank_gives_every_image_its_own_few_triples(make: Make, make_batch: Make) -> None:
-    method, batch = make(8, bank=3), make_batch(8, count=2)
+def test_a_bank_gives_every_image_its_own_few_triples(make_e2sam: Make, make_batch: Make) -> None:
+    method, batch = make_e2sam(8, bank=3), make_batch(8, count=2)
     seen = torch.cat([drawn(method, batch, epoch=epoch) for epoch in range(20)], 1)
     assert [len(image.unique(dim=0)) for image in seen] == [3, 3]
     assert not torch.equal(seen[0].unique(dim=0), seen[1].unique(dim=0))
 
 
-def test_noise_reaches_the_student_alone_unless_asked_otherwise(make: Make, make_batch: Make) -> None:
+def test_noise_reaches_the_student_alone_unless_asked_otherwise(make_e2sam: Make, make_batch: Make) -> None:
     batch = make_batch(3)
-    teacher, student = seen_by(make(3, noise=0.5), batch)
+    teacher, student = seen_by(make_e2sam(3, noise=0.5), batch)
     assert (student - batch.image_BCHW).std().item() == pytest.approx(0.5, rel=0.05)
-    triples = drawn(make(3), batch)
+    triples = drawn(make_e2sam(3), batch)
     assert torch.equal(teacher, planes_of(batch.image_BCHW, triples))
-    both = make(3, noise=0.5, noisy_teacher=True)
+    both = make_e2sam(3, noise=0.5, noisy_teacher=True)
     teacher, student = seen_by(both, batch)
     assert torch.equal(teacher, planes_of(student, triples))
 
 
-def test_noise_is_the_same_again_and_silent_in_validation(make: Make, make_batch: Make) -> None:
-    method, batch = make(), make_batch()
+def test_noise_is_the_same_again_and_silent_in_validation(make_e2sam: Make, make_batch: Make) -> None:
+    method, batch = make_e2sam(), make_batch()
     method.train()
     assert torch.equal(method._noisy(batch, moment(3)), method._noisy(batch, moment(3)))
     assert not torch.equal(method._noisy(batch, moment(3)), method._noisy(batch, moment(4)))
@@ -85,17 +76,17 @@ def test_raw_input_is_the_valid_range_around_zero(make_task: Make, make_batch: M
         torch.testing.assert_close(teacher[0, slot], (physical + 100) / (200 + band) - 0.5)
 
 
-def test_raw_input_needs_valid_ranges(make: Make) -> None:
+def test_raw_input_needs_valid_ranges(make_e2sam: Make) -> None:
     with pytest.raises(SettingsError, match="b0, b1"):
-        make(teacher_input="raw")
+        make_e2sam(teacher_input="raw")
 
 
-def test_what_has_no_data_teaches_nothing(make: Make, make_batch: Make) -> None:
+def test_what_has_no_data_teaches_nothing(make_e2sam: Make, make_batch: Make) -> None:
     batch = make_batch()
     valid = batch.valid_BHW.clone()
     valid[:, :, 16:] = False
     image = batch.image_BCHW * valid[:, None]
-    method = make(noise=0)
+    method = make_e2sam(noise=0)
     weight = method._weight(replace(batch, valid_BHW=valid), (4, 4))
     assert weight is not None
     assert weight[:, :, :2].all()
@@ -105,10 +96,10 @@ def test_what_has_no_data_teaches_nothing(make: Make, make_batch: Make) -> None:
     assert losses["loss"].item() == 0
 
 
-def test_missing_bands_are_a_matter_of_training_alone(make: Make, make_batch: Make) -> None:
-    method = make(8, noise=0, band_dropout=0.5)
+def test_missing_bands_are_a_matter_of_training_alone(make_e2sam: Make, make_batch: Make) -> None:
+    method = make_e2sam(8, noise=0, band_dropout=0.5)
     _, student = seen_by(method, make_batch(8))
     missing = ~student.flatten(2).any(2)
     assert 0 < missing.float().mean() < 1
-    teacher, _ = seen_by(make(8, noise=0, band_dropout=0.5), make_batch(8))
+    teacher, _ = seen_by(make_e2sam(8, noise=0, band_dropout=0.5), make_batch(8))
     assert teacher.flatten(2).any(2).all()

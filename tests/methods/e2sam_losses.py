@@ -1,19 +1,12 @@
-"""A small E2SAM for tests, the losses of one batch, and the triples that a batch is given."""
-
-from typing import Any
+"""What E2SAM makes of one batch: its losses, the triples that are drawn, and what reaches either encoder."""
 
 import torch
 from torch import Tensor
 
-from sensam.methods.base import Task
-from sensam.methods.e2sam import E2Sam, E2SamConfig
+from sensam.methods.e2sam import E2Sam
 from sensam.nn.surgery import freeze_all_but
 from sensam.types import Batch
 from tests.methods.conftest import moment
-
-
-def small_e2sam(task: Task, **settings: Any) -> E2Sam:
-    return E2Sam(task, E2SamConfig.model_validate(settings))
 
 
 def inherit(method: E2Sam, batch: Batch, step: int = 0) -> dict[str, Tensor]:
