@@ -58,7 +58,10 @@ def photographs(folder: Path, *, smallest: float = 0.005) -> Iterator[Picture]:
     if not paths:
         raise InputError(f"{folder} holds no images/*.jpg. Give a folder with images/ and segs/.")
     for path in paths:
-        with np.load(folder / "segs" / f"{path.stem}.npz", allow_pickle=False) as stored:
+        drawn = folder / "segs" / f"{path.stem}.npz"
+        if not drawn.is_file():
+            raise InputError(f"{path} has no regions: {drawn} is not there. Take the photograph out, or add its file.")
+        with np.load(drawn, allow_pickle=False) as stored:
             regions_HW = stored["segs"][0]
         numbers, areas = np.unique(regions_HW, return_counts=True)
         kept = numbers[areas >= smallest * regions_HW.size]

@@ -103,6 +103,9 @@ def test_photographs_come_with_the_first_annotators_large_regions(tmp_path: Path
     np.savez(tmp_path / "segs" / "a.npz", segs=np.stack([first, np.ones_like(first)]))
     (picture,) = photographs(tmp_path, smallest=0.01)
     np.testing.assert_array_equal(picture.regions_NHW, [first == 1, first == 2])
+    (tmp_path / "segs" / "a.npz").unlink()
+    with pytest.raises(InputError, match=r"a\.jpg has no regions"):
+        list(photographs(tmp_path))
 
 
 def test_a_folder_without_photographs_is_named(tmp_path: Path) -> None:
