@@ -180,7 +180,7 @@ def _say(lines: list[str], line: str) -> None:
 
 def main() -> None:
     arguments = parse()
-    torch.set_num_threads(max(physical_cores(), arguments.jobs))
+    torch.set_num_threads(physical_cores())
     lines = ["# E2SAM against its baselines\n"]
     say = partial(_say, lines)
     for fact, value in machine("cpu").items():

@@ -10,12 +10,8 @@ ROOT = Path(__file__).parent.parent
 CURVE = ROOT / "benchmarks" / "results" / "nano_curve.csv"
 PICTURE = ROOT / "docs" / "pictures" / "nano-curve.png"
 LINES = {"click_iou": "one click, three answers", "box_iou": "box", "corrected_iou": "two clicks"}
-TURNS = {
-    2000: "larger",
-    4300: "finer",
-    8000: "2nd term",
-    10800: "3rd term",
-}  # steps at which lessons or the rate change
+# Steps at which lessons or the rate change.
+TURNS = {2000: "larger", 4300: "finer", 8000: "2nd term", 10800: "3rd term"}
 SMOOTH = 3  # rows, of 100 or 200 steps, in a running mean
 
 

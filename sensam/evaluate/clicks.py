@@ -81,27 +81,18 @@ def click_answer(sam: Sam) -> Answer:
     return answer
 
 
-def box_answer(sam: Sam) -> Answer:
-    """The region's tight box, one mask."""
+def box_answer(sam: Sam, *, closer: bool = False) -> Answer:
+    """The region's tight box, one mask; `closer` looks at each box with its surroundings enlarged."""
     predictor = Predictor(sam)
 
     def answer(picture: Picture) -> NDArray[np.float64]:
         predictor.set_image(picture.image_HW3)
         boxes = np.array([bounding_box(region) for region in picture.regions_NHW], np.float32)
-        found = predictor.predict(boxes=boxes, multimask=False)
-        return iou(found.masks_NMHW[:, 0].cpu().numpy(), picture.regions_NHW)
-
-    return answer
-
-
-def closer_answer(sam: Sam) -> Answer:
-    """The region's tight box, enlarged with its surroundings and encoded anew."""
-    predictor = Predictor(sam)
-
-    def answer(picture: Picture) -> NDArray[np.float64]:
-        predictor.set_image(picture.image_HW3)
-        boxes = np.array([bounding_box(region) for region in picture.regions_NHW], np.float32)
-        return iou(predictor.look_closer(boxes).masks_NHW.cpu().numpy(), picture.regions_NHW)
+        if closer:
+            found_NHW = predictor.look_closer(boxes).masks_NHW
+        else:
+            found_NHW = predictor.predict(boxes=boxes, multimask=False).masks_NMHW[:, 0]
+        return iou(found_NHW.cpu().numpy(), picture.regions_NHW)
 
     return answer
 

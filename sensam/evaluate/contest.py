@@ -12,7 +12,6 @@ from sensam.evaluate.clicks import (
     best_flood,
     box_answer,
     click_answer,
-    closer_answer,
     filled_answer,
     middle_of_box,
     score,
@@ -40,7 +39,7 @@ def contest(sam: Sam, pictures: list[Picture]) -> list[Entry]:
     name = sam.anatomy.name
     return [
         Entry(name, score(click_answer(sam), pictures), score(box_answer(sam), pictures)),
-        Entry(f"{name}, a closer look", None, score(closer_answer(sam), pictures)),
+        Entry(f"{name}, a closer look", None, score(box_answer(sam, closer=True), pictures)),
         Entry(f"flood fill, best tolerance ({by_click} click, {by_box} box)", flood_click, flood_box),
         Entry(f"flood fill in the box, told the click too ({by_both})", None, flood_both),
         Entry("the box itself", None, score(filled_answer, pictures)),

@@ -11,7 +11,6 @@ from sensam.evaluate.clicks import (
     Picture,
     best_flood,
     box_answer,
-    closer_answer,
     filled_answer,
     flood_answer,
     generated,
@@ -66,7 +65,7 @@ def test_the_contest_scores_every_entry_in_its_own_way() -> None:
     rows = {row.name: row for row in contest(tiny, pictures)}
     name = tiny.anatomy.name
     assert rows[name].box == score(box_answer(tiny), pictures)
-    assert rows[f"{name}, a closer look"].box == score(closer_answer(tiny), pictures)
+    assert rows[f"{name}, a closer look"].box == score(box_answer(tiny, closer=True), pictures)
     assert rows["the box itself"].box == score(filled_answer, pictures)
     boxes_alone = ["a closer look", "told the click too", "the box itself"]
     assert [any(part in each for part in boxes_alone) for each in rows] == [row.click is None for row in rows.values()]

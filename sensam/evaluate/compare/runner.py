@@ -119,7 +119,8 @@ def open_bench(plan: Plan, folder: Path, machine: MachineSettings, display: Disp
 
 def work_together(bench: Bench, jobs: int, say: Say = lambda _: None) -> None:
     """`work` in this process and others, which share out the threads that it would have had alone."""
-    threads = max(1, torch.get_num_threads() // jobs)
+    alone = torch.get_num_threads()
+    threads = max(1, alone // jobs)
     torch.set_num_threads(threads)
     helpers = [_start_helper(bench, threads) for _ in range(jobs - 1)]
     try:
@@ -129,6 +130,7 @@ def work_together(bench: Bench, jobs: int, say: Say = lambda _: None) -> None:
     finally:
         for helper in helpers:
             helper.terminate()
+        torch.set_num_threads(alone)  # or the next comparison of this process would divide what is left
 
 
 def _start_helper(bench: Bench, threads: int) -> subprocess.Popen[bytes]:

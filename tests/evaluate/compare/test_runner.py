@@ -12,8 +12,10 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
+import torch
 import yaml
 
 from sensam.config import MachineSettings, read_settings
@@ -294,6 +296,25 @@ def test_killed_and_started_again_it_comes_to_the_same_numbers(
         )
         assert first == second
     assert not list((folder / "cells").glob("*.claim"))
+
+
+def test_jobs_divide_the_threads_and_give_them_back(
+    make_plan: MakePlan, make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, seen = make_bench(make_plan(methods=["scratch"], control=False)), []
+    helper = mock.Mock()
+    monkeypatch.setattr(runner, "_start_helper", lambda _, threads: (seen.append(threads), helper)[1])
+    monkeypatch.setattr(runner, "work", lambda *_: seen.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    torch.set_num_threads(6)
+    try:
+        for _ in range(2):  # a benchmark compares on one data set after the other
+            runner.work_together(bench, jobs=3)
+        assert torch.get_num_threads() == 6
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [2, 2, 2] * 2
+    assert helper.wait.call_count == helper.terminate.call_count == 4
 
 
 @pytest.mark.slow
