@@ -8,7 +8,8 @@ import typer
 from sensam.cli.loading import load_shown
 
 if TYPE_CHECKING:
-    from sensam.evaluate.contest import Entry
+    from sensam.evaluate.clicks import Score
+    from sensam.evaluate.contest import Contest
     from sensam.evaluate.demonstration import Answer
 
 PICTURE = "teacher.png"
@@ -90,16 +91,25 @@ def _check_file(path: Path) -> None:
     prepare_folder(path.parent)
 
 
-def _print_scores(title: str, rows: "list[Entry]") -> None:
+def _print_scores(title: str, found: "Contest") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    asked = max(row.box.regions for row in rows if row.box)
+    asked = found.leads[0].box.regions
     table = Table("", "one click", "box", title=f"{title}: mean IoU of {asked} regions [95 %]")
-    for row in rows:
-        cells = (f"{s.mean:.3f} [{s.low:.3f}, {s.high:.3f}]" if s else "" for s in (row.click, row.box))
-        table.add_row(row.name, *cells)
-    Console().print(table)
+    for row in found.entries:
+        table.add_row(row.name, _cell(row.click, ""), _cell(row.box, ""))
+    title = f"{found.entries[0].name} ahead, region by region [95 %]"
+    ahead = Table("", "one click", "box", "a closer look", title=title)
+    for rival in found.leads:
+        ahead.add_row(rival.over, *(_cell(each, "+") for each in (rival.click, rival.box, rival.closer)))
+    console = Console()
+    console.print(table)
+    console.print(ahead)
+
+
+def _cell(score: "Score | None", sign: str) -> str:
+    return f"{score.mean:{sign}.3f} [{score.low:{sign}.3f}, {score.high:{sign}.3f}]" if score else ""
 
 
 @teacher.command()

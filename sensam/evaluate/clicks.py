@@ -20,6 +20,7 @@ HELD_OUT = 1  # the seed of scenes that nano never learns from; it learns from s
 TOLERANCES = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)  # of flood fill, in 8-bit steps of any band
 
 Mask = NDArray[np.bool_]
+IoUs = list[NDArray[np.float64]]  # of every picture's regions
 Answer = Callable[["Picture"], NDArray[np.float64]]
 Place = Callable[[Mask], tuple[int, int]]  # a region's pixel to start from, as column and row
 
@@ -34,7 +35,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Mean IoU over all regions, with the 95 % interval of drawing other pictures of the same kind."""
+    """A mean over all regions, with the 95 % interval of drawing other pictures of the same kind."""
 
     mean: float
     low: float
@@ -136,9 +137,13 @@ def _open_box(mask_HW: Mask, region_HW: Mask) -> None:
     mask_HW[y0:y1, x0:x1] = True
 
 
-def score(answer: Answer, pictures: Iterable[Picture]) -> Score:
-    """Ask about every region of every picture."""
-    by_picture = [answer(picture) for picture in pictures]
+def ask(answer: Answer, pictures: Iterable[Picture]) -> IoUs:
+    """The answer about every region of every picture, compared with the region."""
+    return [answer(picture) for picture in pictures]
+
+
+def summarise(by_picture: IoUs) -> Score:
+    """The mean over regions, and how far it moves when pictures are drawn anew from these."""
     everything = np.concatenate(by_picture)
     draws = np.random.default_rng(0).integers(len(by_picture), size=(1000, len(by_picture)))
     sums = np.array([ious.sum() for ious in by_picture])
@@ -148,8 +153,13 @@ def score(answer: Answer, pictures: Iterable[Picture]) -> Score:
     return Score(float(everything.mean()), float(low), float(high), len(everything))
 
 
-def best_flood(pictures: list[Picture], *, boxed: bool = False, start: Place = innermost) -> tuple[int, Score]:
+def lead(ours: IoUs, theirs: IoUs) -> Score:
+    """How far ahead on the same regions: hard pictures are hard for both, and drop out of the difference."""
+    return summarise([our - their for our, their in zip(ours, theirs, strict=True)])
+
+
+def best_flood(pictures: list[Picture], *, boxed: bool = False, start: Place = innermost) -> tuple[int, IoUs]:
     """Flood fill at the tolerance that does best on these very pictures: the strongest case for it."""
-    scores = {each: score(flood_answer(each, boxed=boxed, start=start), pictures) for each in TOLERANCES}
-    best = max(scores, key=lambda tolerance: scores[tolerance].mean)
-    return best, scores[best]
+    found = {each: ask(flood_answer(each, boxed=boxed, start=start), pictures) for each in TOLERANCES}
+    best = max(found, key=lambda tolerance: float(np.concatenate(found[tolerance]).mean()))
+    return best, found[best]

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from sensam.cli.app import app
 from sensam.evaluate import contest
 from sensam.evaluate.clicks import Picture, Score
-from sensam.evaluate.contest import Entry
+from sensam.evaluate.contest import Contest, Entry, Lead
 from sensam.sam import weights
 from sensam.sam.model import Sam
 from sensam.sam.weights import load_sam
@@ -96,9 +96,10 @@ def test_a_table_is_printed_as_soon_as_it_is_ready(
 ) -> None:
     printed: list[str] = []
 
-    def judge(_: Sam, pictures: list[Picture]) -> list[Entry]:
+    def judge(_: Sam, pictures: list[Picture]) -> Contest:
         printed.append(capsys.readouterr().out)
-        return [Entry(f"so many: {len(pictures)}", None, Score(0.5, 0.4, 0.6, 7))]
+        half, ahead = Score(0.5, 0.4, 0.6, 7), Score(0.125, -0.25, 0.375, 7)
+        return Contest((Entry(f"so many: {len(pictures)}", None, half),), (Lead("a rival", None, ahead, ahead),))
 
     monkeypatch.setattr(contest, "contest", judge)
     for folder in ("images", "segs"):
@@ -109,5 +110,8 @@ def test_a_table_is_printed_as_soon_as_it_is_ready(
     assert run("teacher", "score", "--scenes", 2, "--photos", tmp_path / "photos", "--out", out) == 0
     assert printed[0].startswith("SAM nano for 3 bands from ")
     assert "so many: 2" in printed[1]
-    assert "so many: 1" in capsys.readouterr().out
-    assert list(json.loads(out.read_text())["scores"]) == ["2 generated scenes", "photographs"]
+    last = capsys.readouterr().out
+    assert "so many: 1" in last
+    assert "+0.125 [-0.250, +0.375]" in last
+    written = json.loads(out.read_text())
+    assert list(written["scores"]) == list(written["leads"]) == ["2 generated scenes", "photographs"]

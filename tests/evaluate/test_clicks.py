@@ -9,16 +9,18 @@ from PIL import Image
 from sensam.errors import InputError
 from sensam.evaluate.clicks import (
     Picture,
+    ask,
     best_flood,
     box_answer,
     filled_answer,
     flood_answer,
     generated,
+    lead,
     middle_of_box,
     photographs,
-    score,
+    summarise,
 )
-from sensam.evaluate.contest import contest
+from sensam.evaluate.contest import Lead, contest
 from sensam.sam.model import Sam
 from tests.infer.conftest import enliven, tiny_anatomy
 
@@ -62,11 +64,17 @@ def test_the_contest_scores_every_entry_in_its_own_way() -> None:
     tiny = Sam(tiny_anatomy())
     enliven(tiny)
     pictures = list(generated(2, (48, 48)))
-    rows = {row.name: row for row in contest(tiny, pictures)}
+    found = contest(tiny, pictures)
+    rows, leads = {row.name: row for row in found.entries}, {row.over: row for row in found.leads}
     name = tiny.anatomy.name
-    assert rows[name].box == score(box_answer(tiny), pictures)
-    assert rows[f"{name}, a closer look"].box == score(box_answer(tiny, closer=True), pictures)
-    assert rows["the box itself"].box == score(filled_answer, pictures)
+    box, closer, filled = (
+        ask(each, pictures) for each in (box_answer(tiny), box_answer(tiny, closer=True), filled_answer)
+    )
+    assert rows[name].box == summarise(box)
+    assert rows[f"{name}, a closer look"].box == summarise(closer)
+    assert rows["the box itself"].box == summarise(filled)
+    assert leads["the box itself"] == Lead("the box itself", None, lead(box, filled), lead(closer, filled))
+    assert [*rows][2:] == [*leads]
     boxes_alone = ["a closer look", "told the click too", "the box itself"]
     assert [any(part in each for part in boxes_alone) for each in rows] == [row.click is None for row in rows.values()]
     assert len({row.box.regions for row in rows.values() if row.box}) == 1
@@ -75,15 +83,27 @@ def test_the_contest_scores_every_entry_in_its_own_way() -> None:
 def test_the_best_tolerance_wins(squares: Picture) -> None:
     tolerance, best = best_flood([squares])
     assert tolerance <= 16
-    assert best.mean == 1
+    assert summarise(best).mean == 1
 
 
 def test_the_mean_is_over_regions_and_the_interval_over_pictures() -> None:
     pictures = [Picture(np.zeros((2, 2, 3), np.uint8), np.ones((n, 2, 2), bool)) for n in (1, 3)]
-    result = score(lambda picture: np.full(len(picture.regions_NHW), float(len(picture.regions_NHW) == 3)), pictures)
+    result = summarise(
+        ask(lambda picture: np.full(len(picture.regions_NHW), float(len(picture.regions_NHW) == 3)), pictures)
+    )
     assert result.mean == 0.75
     assert (result.low, result.high) == (0, 1)
     assert result.regions == 4
+
+
+def test_a_lead_is_certain_where_pictures_differ_more_than_contestants_do() -> None:
+    hard, easy = np.array([0.1, 0.2]), np.array([0.8, 0.9, 0.7])
+    theirs = [hard, easy, hard, easy]
+    ours = [ious + 0.05 for ious in theirs]
+    assert summarise(ours).low < summarise(theirs).high
+    ahead = lead(ours, theirs)
+    np.testing.assert_allclose((ahead.mean, ahead.low, ahead.high), 0.05)
+    assert ahead.regions == 10
 
 
 def test_held_out_scenes_are_not_those_nano_learns_from() -> None:
