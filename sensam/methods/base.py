@@ -94,6 +94,7 @@ class Method(nn.Module):
 
     paper: ClassVar[str]
     Config: ClassVar[type[MethodConfig]]
+    for_labels: ClassVar[frozenset[str]] = frozenset()  # settings that stages without labels take no notice of
 
     def __init__(self, task: Task, config: MethodConfig) -> None:
         super().__init__()

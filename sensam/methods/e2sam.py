@@ -84,6 +84,7 @@ class E2Sam(Method):
     paper = "Wu et al., E2SAM: A Pipeline for Efficiently Extending SAM's Capability on Cross-Modality Data, BMVC 2023"
     Config = E2SamConfig
     config: E2SamConfig
+    for_labels = frozenset({"loss", "class_weights", "encoder_rate", "detail"})
 
     def __init__(self, task: Task, config: E2SamConfig) -> None:
         super().__init__(task, config)
@@ -97,7 +98,7 @@ class E2Sam(Method):
             gigabytes=config.cache_gigabytes,
         )
         # Images without labels may have no classes either; their decoder is not used before it is built anew.
-        self.net = SegmentingNet(_student(task, config), max(1, len(task.classes)))
+        self.net = SegmentingNet(_student(task, config), max(1, len(task.classes)), detail=config.detail)
         self.branches = Branches(task.bands, self.net.encoder.anatomy.width, theirs.embedding)
         self.merge = Merge(theirs.embedding)
 

@@ -25,7 +25,7 @@ class RePe(Method):
 
     def __init__(self, task: Task, config: SegmentingConfig) -> None:
         super().__init__(task, config)
-        self.net = SegmentingNet(_with_new_patches(task), len(task.classes))
+        self.net = SegmentingNet(_with_new_patches(task), len(task.classes), detail=config.detail)
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -25,7 +25,7 @@ class ReSam(Method):
     def __init__(self, task: Task, config: SegmentingConfig) -> None:
         super().__init__(task, config)
         self.mix = nn.Conv2d(task.bands, 3, 1)
-        self.net = SegmentingNet(deepcopy(task.sam.vision_encoder), len(task.classes))
+        self.net = SegmentingNet(deepcopy(task.sam.vision_encoder), len(task.classes), detail=config.detail)
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -31,7 +31,7 @@ class Sam3(Method):
     def __init__(self, task: Task, config: Sam3Config) -> None:
         super().__init__(task, config)
         self.triple = positions(task.sensor, config.triple)
-        self.net = SegmentingNet(deepcopy(task.sam.vision_encoder), len(task.classes))
+        self.net = SegmentingNet(deepcopy(task.sam.vision_encoder), len(task.classes), detail=config.detail)
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -22,7 +22,7 @@ class Scratch(Method):
 
     def __init__(self, task: Task, config: SegmentingConfig) -> None:
         super().__init__(task, config)
-        self.net = SegmentingNet(fresh_encoder(task), len(task.classes))
+        self.net = SegmentingNet(fresh_encoder(task), len(task.classes), detail=config.detail)
 
     @property
     def stages(self) -> tuple[Stage, ...]:

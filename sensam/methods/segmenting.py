@@ -22,7 +22,7 @@ TRIPLES, NOISE, ABSENCE = range(3)  # separate random numbers, so that one setti
 BUDGET = {"epochs": 100, "batch": 2, "rate": 1e-4, "least_rate": 0.0, "weight_decay": 0.05}
 
 
-class SegmentingConfig(MethodConfig):
+class MapConfig(MethodConfig):
     """Settings of learning from class maps, the same for every method that is compared."""
 
     loss: MapLoss = "ce"
@@ -31,18 +31,25 @@ class SegmentingConfig(MethodConfig):
     band_dropout: float = Field(default=0.0, ge=0, lt=1)  # chance that a band is missing in a training image
 
 
+class SegmentingConfig(MapConfig):
+    """Settings of the methods that end in the light decoder."""
+
+    detail: bool = False  # the decoder reads the encoder's bands too, pixel by pixel, for what patches blur
+
+
 class SegmentingNet(nn.Module):
     """An image encoder with SAM's neck, and the light decoder that every one of these methods ends in."""
 
-    def __init__(self, encoder: ImageEncoder, classes: int) -> None:
+    def __init__(self, encoder: ImageEncoder, classes: int, *, detail: bool = False) -> None:
         super().__init__()
         self.encoder = encoder
-        self.decoder = UpConvDecoder(encoder.anatomy.embedding, classes, encoder.anatomy.patch)
+        shape = encoder.anatomy
+        self.decoder = UpConvDecoder(shape.embedding, classes, shape.patch, detail=shape.bands if detail else None)
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
         """Logits at the size of the input: what the encoder padded is cropped away again."""
         rows, columns = image_BCHW.shape[-2:]
-        return self.decoder(self.encoder(image_BCHW))[..., :rows, :columns]
+        return self.decoder(self.encoder(image_BCHW), image_BCHW)[..., :rows, :columns]
 
 
 def fresh_encoder(task: Task, bands: int | None = None) -> ImageEncoder:
@@ -50,15 +57,13 @@ def fresh_encoder(task: Task, bands: int | None = None) -> ImageEncoder:
     return ImageEncoder(replace(task.sam.anatomy, bands=bands or task.bands))
 
 
-def finetune_stage(
-    task: Task, config: SegmentingConfig, net: nn.Module, *, encoder: str, others: tuple[str, ...]
-) -> Stage:
+def finetune_stage(task: Task, config: MapConfig, net: nn.Module, *, encoder: str, others: tuple[str, ...]) -> Stage:
     """Learning from class maps: everything moves, the encoder named by the prefix slower than neck and decoder."""
     rates = {f"{encoder}.neck.*": 1.0, f"{encoder}.*": config.encoder_rate, **dict.fromkeys(others, 1.0)}
     return Stage("finetune", map_loss(task, config, net), rates, settings=BUDGET, mass=map_mass(task, config))
 
 
-def map_loss(task: Task, config: SegmentingConfig, net: nn.Module) -> Loss:
+def map_loss(task: Task, config: MapConfig, net: nn.Module) -> Loss:
     """The configured loss of a network's class maps against labels."""
     weights = config.class_weights
     if weights is not None and len(weights) != len(task.classes):
@@ -78,7 +83,7 @@ def map_loss(task: Task, config: SegmentingConfig, net: nn.Module) -> Loss:
     return loss
 
 
-def map_mass(task: Task, config: SegmentingConfig) -> Mass | None:
+def map_mass(task: Task, config: MapConfig) -> Mass | None:
     """Over how much `map_loss` is a mean: labelled pixels, each as much as its class weighs."""
     weights = config.class_weights
     if weights is None:

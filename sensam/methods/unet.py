@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from sensam.errors import MissingExtraError, SettingsError
 from sensam.methods.base import Method, Stage, Task
-from sensam.methods.segmenting import BUDGET, SegmentingConfig, map_loss, map_mass
+from sensam.methods.segmenting import BUDGET, MapConfig, map_loss, map_mass
 
 _STRIDE = 32  # of its deepest level
 
 
-class UNetConfig(SegmentingConfig):
+class UNetConfig(MapConfig):
     """Settings of the U-Net."""
 
     encoder_rate: float = Field(default=1.0, ge=0)  # nothing of it is trained already

@@ -27,6 +27,7 @@ SIZES = ((2, 64, 64), (1, 80, 40), (1, 24, 128), (3, 16, 32))
 
 METHODS = {
     "scratch": lambda task: Scratch(task, SegmentingConfig()),
+    "scratch-detail": lambda task: Scratch(task, SegmentingConfig(detail=True)),
     "cwsam": lambda task: Cwsam(task, CwsamConfig()),
     "cwsam-both": lambda task: Cwsam(task, CwsamConfig(frequencies="both", rate=0.0625, head="lite")),
     "cwsam-published": lambda task: Cwsam(task, CwsamConfig(protocol="paper")),
@@ -52,7 +53,9 @@ def apart(one: nn.Module, other: nn.Module, shape: tuple[int, int, int]) -> floa
     return (mine - its).abs().max().item()
 
 
-@pytest.mark.parametrize("name", ["scratch", "cwsam", "cwsam-both", "simmat", "simmat-prompt", "simmat-prefix"])
+@pytest.mark.parametrize(
+    "name", ["scratch", "scratch-detail", "cwsam", "cwsam-both", "simmat", "simmat-prompt", "simmat-prefix"]
+)
 def test_the_rendering_computes_the_same_at_every_size(name):
     original = network(name)
     before = {key: value.clone() for key, value in original.state_dict().items()}

@@ -13,6 +13,7 @@ from sensam.errors import MissingExtraError, SettingsError
 from sensam.infer.promptable import Predictor
 from sensam.methods import find_method
 from sensam.methods.base import Method, Task
+from sensam.nn.surgery import choose
 from sensam.sensors import Sensor
 from sensam.types import Batch
 from tests.methods.conftest import learn
@@ -72,6 +73,25 @@ def test_all_but_the_unet_end_in_the_same_decoder(make_task: Make) -> None:
         decoder = build(name, make_task()).get_submodule("net.decoder")
         shapes.append({key: weight.shape for key, weight in decoder.named_parameters()})
     assert all(each == shapes[0] for each in shapes)
+
+
+@pytest.mark.parametrize("name", ["scratch", "sam3", "resam", "repe", "e2sam"])
+def test_with_detail_the_decoder_reads_pixels_too(make_task: Make, name: str) -> None:
+    """One pixel changes what is said of it when the embedding cannot tell; it learns at the decoder's rate."""
+    method = build(name, make_task(5), detail=True).eval()
+    method.net.encoder.forward = lambda image: torch.zeros(len(image), method.net.encoder.anatomy.embedding, 4, 4)
+    image = torch.randn(1, 5, 32, 32)
+    other = image.clone()
+    other[..., 9, 9] += 3
+    assert not torch.equal(method(image)[..., 9, 9], method(other)[..., 9, 9])
+    (*_, stage) = method.stages
+    factors = choose([each for each, _ in method.named_parameters()], stage.learns)
+    assert {factor for each, factor in factors.items() if ".detail." in each} == {1.0}
+
+
+def test_the_unet_has_no_such_option(make_task: Make) -> None:
+    with pytest.raises(ValueError, match="detail"):
+        build("unet", make_task(), detail=True)
 
 
 def test_sam3_sees_its_triple_alone_and_in_its_order(make_task: Make) -> None:

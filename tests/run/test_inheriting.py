@@ -67,6 +67,21 @@ def test_a_student_inherits_answers_clicks_and_learns_classes(teacher: Path, sce
     assert {name.split(".")[0] for name in again.method.state_dict()} == {"net"}
 
 
+def test_a_student_that_knew_no_detail_is_finetuned_with_it(teacher: Path, scenes: Path, tmp_path: Path) -> None:
+    sensam.inherit(scenes, out=tmp_path / "student", teacher=str(teacher), **BRIEF)
+    model = sensam.train(
+        scenes,
+        method="e2sam",
+        out=tmp_path / "fine",
+        begin_from=tmp_path / "student",
+        teacher=str(teacher),
+        settings={"detail": True},
+        **BRIEF,
+    )
+    image = next((scenes / "images").rglob("test/*.tif"))
+    assert np.array_equal(sensam.load(tmp_path / "fine").predict(image), model.predict(image))
+
+
 def test_kept_features_are_found_again_and_the_log_says_how_often(teacher: Path, scenes: Path, tmp_path: Path) -> None:
     settings = {"bank": 1, "noise": 0.0}
     still = {"augment": {}, "validations": 0, "log_every": 2, **BRIEF, "epochs": 3}
