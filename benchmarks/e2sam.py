@@ -25,6 +25,7 @@ from sensam.config import MachineSettings
 from sensam.data.dataset import open_dataset
 from sensam.evaluate.answer import headline, ranking_lines
 from sensam.evaluate.compare import runner
+from sensam.evaluate.compare.cell import inheritance_folder
 from sensam.evaluate.compare.gather import gather, report
 from sensam.evaluate.compare.plan import CONTROL, Cell, Plan, parse_plan
 from sensam.evaluate.outcome import Outcome
@@ -42,6 +43,7 @@ ON_GENERATED, ON_REAL = 250, 400
 STEPS = {**dict.fromkeys(GENERATED, ON_GENERATED), "worldcover12_hls": 2000}
 MISSING, BRIEF = "e2sam, bands go missing", "e2sam, a quarter of inheritance"
 DAYTIME = ("scratch", "repe", "e2sam")  # entries of `drive` that also learn by day alone
+DETAILED = ("scratch", "e2sam")  # entries that are also tried with a decoder that sees pixels
 Say = Callable[[str], None]
 
 
@@ -50,14 +52,22 @@ def entries(name: str, settings: dict[str, Any], inherit_steps: int) -> dict[str
     found: dict[str, Any] = {method: {"method": method, "settings": recipe(method)} for method in METHODS}
     settings = {**recipe("e2sam"), **settings}
     found["e2sam"]["settings"] = settings
+    for method in DETAILED:
+        found[f"{method}, detail"] = once(method, {**found[method]["settings"], "detail": True})
+    found["e2sam, detail"]["students_of"] = "e2sam"
     if name == "seafog":
-        found[MISSING] = {"method": "e2sam", "settings": {**settings, "band_dropout": 0.3}}
-        found[BRIEF] = {"method": "e2sam", "settings": settings, "inherit_steps": max(1, inherit_steps // 4)}
+        found[MISSING] = once("e2sam", {**settings, "band_dropout": 0.3})
+        found[BRIEF] = once("e2sam", settings) | {"inherit_steps": max(1, inherit_steps // 4)}
     if name == "drive":
         for method in DAYTIME:
             own = settings if method == "e2sam" else recipe(method)
             found[f"{method}, day alone"] = {"method": method, "domains": ["daytime"], "settings": own}
     return found
+
+
+def once(method: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """An entry whose question is not one of few labels."""
+    return {"method": method, "settings": settings, "shares": [1.0]}
 
 
 def recipe(method: str) -> dict[str, Any]:
@@ -120,11 +130,7 @@ def by_domain(outcome: Outcome, say: Say) -> None:
 
 def students(plan: Plan, folder: Path, entry: str) -> list[Model]:
     """An entry as it was before it saw a label, of every seed."""
-    return [load(_inherited(folder, entry, seed)) for seed in plan.seeds]
-
-
-def _inherited(folder: Path, entry: str, seed: int) -> Path:
-    return folder / "runs" / f"{Cell(entry, seed, 1.0).name.split('.')[0]}.inherit.seed{seed}"
+    return [load(inheritance_folder(folder, entry, seed)) for seed in plan.seeds]
 
 
 def finished(plan: Plan, folder: Path, entry: str) -> list[Model]:
@@ -135,7 +141,7 @@ def finished(plan: Plan, folder: Path, entry: str) -> list[Model]:
 def beyond(name: str, plan: Plan, folder: Path, outcome: Outcome, arguments: argparse.Namespace, say: Say) -> None:
     """What a ranking of class maps does not show."""
     dataset = open_dataset(plan.data)
-    logs = [_inherited(folder, "e2sam", seed) / "log.csv" for seed in plan.seeds]
+    logs = [inheritance_folder(folder, "e2sam", seed) / "log.csv" for seed in plan.seeds]
     inheritance_curve(logs, say)
     if name not in GENERATED:
         return

@@ -21,6 +21,7 @@ from sensam.evaluate.compare.queue import Queue
 from sensam.evaluate.compare.variant import data_of, hash_data
 from sensam.evaluate.records import CellRecord, Costs, Evidence
 from sensam.evaluate.report.page import write_text
+from sensam.methods import find_method
 from sensam.methods.base import WHOLE, Task
 from sensam.run import Model, build_method, load
 from sensam.run.model import load_start
@@ -84,6 +85,8 @@ def stages_of(entry: Entry, plan: Plan, data: str) -> Stages:
     stages = build_method(entry.method, task, entry.settings).stages
     if plan.judge == "classes" and (not stages or any(stage.judged_by == "clicks" for stage in stages)):
         raise SettingsError(f"{entry.method} answers clicks, not class maps: leave it out of a comparison of maps.")
+    if entry.students_of is not None:
+        _check_students(entry, plan)
     names = tuple(stage.name for stage in stages)
     unlabelled = frozenset(stage.name for stage in stages if not stage.needs_labels)
     for name, given in entry.stages.items():
@@ -96,6 +99,17 @@ def stages_of(entry: Entry, plan: Plan, data: str) -> Stages:
                 "entry. Set it under the plan's own train."
             )
     return Stages(names, unlabelled, frozenset(stage.name for stage in stages if stage.settings.get("size") == WHOLE))
+
+
+def _check_students(entry: Entry, plan: Plan) -> None:
+    assert entry.students_of is not None
+    theirs, free = plan.entries[entry.students_of].settings, find_method(entry.method).for_labels
+    wrong = {each for each in {*entry.settings, *theirs} - free if entry.settings.get(each) != theirs.get(each)}
+    if wrong:
+        raise SettingsError(
+            f"An entry begins from students of {entry.students_of}, which inherit with another "
+            f"{', '.join(sorted(wrong))}. Leave students_of out, or change {', '.join(sorted(free)) or 'nothing'} only."
+        )
 
 
 def settings_of(
@@ -192,18 +206,22 @@ def model_stages(settings: RunSettings, stages: Stages) -> dict[str, TrainSettin
 
 def _inherit(bench: Bench, cell: Cell, settled: Settled, stages: Stages) -> Path:
     """The stages without labels, once for all shares of the labels; the folder of their run, perhaps unfinished."""
-    name = f"{cell.name.split('.')[0]}.inherit.seed{cell.seed}"
-    out = bench.folder / "runs" / name
+    whole = Cell(bench.plan.entries[cell.entry].students_of or cell.entry, cell.seed, 1.0)
+    out = inheritance_folder(bench.folder, whole.entry, whole.seed)
     if (out / "costs.json").is_file():
         return out
-    with bench.queue.claim(name) as is_mine:
+    with bench.queue.claim(out.name) as is_mine:
         if is_mine and not (out / "costs.json").is_file():
-            whole = Cell(cell.entry, cell.seed, 1.0)
             settings = settings_of(bench, whole, settled, stages, out, None, stages.inherited[-1])
             forget_peak()
             _, seconds = _timed(settings, out, bench.display)
             write_text(out / "costs.json", json.dumps({"seconds": seconds, "peak_memory_mb": peak_megabytes()}))
     return out
+
+
+def inheritance_folder(folder: Path, entry: str, seed: int) -> Path:
+    """Where a comparison keeps an entry's run of the stages without labels."""
+    return folder / "runs" / f"{Cell(entry, seed, 1.0).name.split('.')[0]}.inherit.seed{seed}"
 
 
 def _timed(settings: RunSettings, out: Path, display: Display) -> tuple[Model, float]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from sensam.data.dataset import open_dataset
-from sensam.evaluate.compare.plan import Cell, Plan
+from sensam.evaluate.compare.cell import inheritance_folder
+from sensam.evaluate.compare.plan import Plan
 from sensam.evaluate.outcome import CellKey, Outcome
 from sensam.evaluate.records import CellRecord, Evidence, Part, write_lines
 from sensam.evaluate.report.comparison import Extras, write_report
@@ -87,9 +88,8 @@ def _steps(outcome: Outcome, name: str) -> str:
 def _picks(plan: Plan, folder: Path) -> str:
     """Shares of chosen bands over time, of the first run that logged them."""
     for cell in plan.cells():
-        stem = Cell(cell.entry, cell.seed, 1.0).name.split(".")[0]
-        for name in (f"{stem}.inherit.seed{cell.seed}", cell.name):
-            block = draw_picks(folder / "runs" / name / "log.csv", folder, f"{cell.entry}, seed {cell.seed}")
+        for run in (inheritance_folder(folder, cell.entry, cell.seed), folder / "runs" / cell.name):
+            block = draw_picks(run / "log.csv", folder, f"{cell.entry}, seed {cell.seed}")
             if block:
                 return block
     return ""

@@ -20,7 +20,11 @@ COMMON = (
     *("split", "val_split", "validations", "patience", "keep"),
 )
 BUDGET = ("epochs", "label_share", "steps")  # what the plan alone settles, with settings of its own
+# Where two entries must agree to have the same students; of their settings only those that labels need may differ.
+MAKES_STUDENTS = ("method", "train", "tune", "bands", "domains", "steps", "inherit_steps", "stages")
 MINUTES_PROBE = 6  # steps that are timed to find how many fit into the minutes
+
+Share = Annotated[float, Field(gt=0, le=1)]  # of the labels
 
 
 class _Frozen(BaseModel):
@@ -49,6 +53,8 @@ class Entry(_Frozen):
     domains: tuple[str, ...] | None = None  # train on these only
     steps: int | None = Field(default=None, ge=1)  # instead of the plan's
     inherit_steps: int | None = Field(default=None, ge=1)
+    shares: tuple[Share, ...] | None = Field(default=None, min_length=1)  # of the plan's; None: at each of them
+    students_of: str | None = None  # another entry, whose inheritance it begins from instead of repeating it
     stages: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)  # how one stage learns, where it differs
 
     @model_validator(mode="after")
@@ -67,7 +73,7 @@ class Plan(_Frozen):
     data: str
     entries: Mapping[str, Entry] = Field(min_length=1)
     seeds: Annotated[tuple[int, ...], BeforeValidator(_counted)] = Field(default=(0, 1, 2), min_length=1)
-    shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(default=(1.0,), min_length=1)
+    shares: tuple[Share, ...] = Field(default=(1.0,), min_length=1)
     steps: int | None = Field(default=None, ge=1)  # on labels, for every entry
     minutes: float | None = Field(default=None, gt=0)  # of training on labels, instead of steps
     inherit_steps: int | None = Field(default=None, ge=1)  # of stages without labels; as many as on labels by default
@@ -87,14 +93,30 @@ class Plan(_Frozen):
         for name, values in (("seeds", self.seeds), ("shares", self.shares)):
             if len(set(values)) != len(values):
                 raise ValueError(f"{name} must differ, found {list(values)}")
+        for name, entry in self.entries.items():
+            if others := sorted(set(entry.shares or ()) - set(self.shares)):
+                raise ValueError(f"entry {name} asks for shares {others}, the plan has {list(self.shares)}")
+            if entry.students_of is not None:
+                self._check_students(name, entry, entry.students_of)
         return self
+
+    def _check_students(self, name: str, entry: Entry, of: str) -> None:
+        """Whoever begins from another entry's students must have made the same ones."""
+        owner = self.entries.get(of)
+        if owner is None or owner.students_of is not None:
+            own = [other for other, each in self.entries.items() if each.students_of is None]
+            raise ValueError(f"entry {name} begins from students of {of!r}; the entries with students are {own}")
+        wrong = [field for field in MAKES_STUDENTS if getattr(entry, field) != getattr(owner, field)]
+        if wrong:
+            raise ValueError(f"entry {name} begins from students of {of}, but differs from it in {', '.join(wrong)}")
 
     def cells(self) -> Iterator["Cell"]:
         """Every combination, seed by seed: what is stopped early is complete for its first seeds."""
         for seed in self.seeds:
             for share in sorted(self.shares, reverse=True):
-                for entry in self.entries:
-                    yield Cell(entry, seed, share)
+                for name, entry in self.entries.items():
+                    if share in (entry.shares or self.shares):
+                        yield Cell(name, seed, share)
 
     def common(self) -> dict[str, Any]:
         """How every entry is trained, written out, so that no method's own habits slip in."""

@@ -19,6 +19,12 @@ def test_cells_are_every_combination_seed_by_seed(make_plan: MakePlan) -> None:
     assert Cell("scratch, equal total", 1, 0.1).name == "scratch--equal-total.labels10.seed1"
 
 
+def test_an_entry_may_be_tried_at_some_shares_alone(make_plan: MakePlan) -> None:
+    entries = {"a": {"method": "scratch"}, "b": {"method": "resam", "shares": [1.0]}}
+    plan = make_plan(entries=entries, seeds=[0], shares=[1.0, 0.5])
+    assert [(cell.entry, cell.share) for cell in plan.cells()] == [("a", 1.0), ("b", 1.0), ("a", 0.5)]
+
+
 def test_what_must_be_common_cannot_be_an_entrys_own(make_plan: MakePlan) -> None:
     for name, value in {"size": 64, "augment": {}, "split": "test", "steps": 9, "label_share": 0.5}.items():
         with pytest.raises(SettingsError, match=f"{name} must be the same for every entry"):
@@ -42,6 +48,10 @@ def test_a_papers_own_habits_do_not_reach_what_is_common(make_plan: MakePlan) ->
         ({"methods": "scratch"}, "must be a list of names"),
         ({"methods": ["scratch"], "seeds": [1, 1]}, "seeds must differ"),
         ({"methods": ["scratch"], "sharse": [1]}, "Did you mean 'shares'"),
+        (
+            {"entries": {"a": {"method": "scratch", "shares": [0.1]}}},
+            r"entry a asks for shares \[0.1\], the plan has \[1.0\]",
+        ),
         ({"methods": ["scratch"], "train": {"steps": 4}}, "use steps and shares"),
         ({"entries": {"a": {"method": "goodsam", "stages": {"distil": {"steps": 4}}}}}, "use steps and inherit_steps"),
         ({"entries": {"a b": {"method": "scratch"}, "a-b": {"method": "scratch"}}}, "clearer"),
