@@ -168,7 +168,10 @@ class Loader:
         self._order.epoch, self._order.start = number, start
         for loaded in self._batches:
             if isinstance(loaded, SensamError):
-                raise loaded
+                try:
+                    raise loaded
+                finally:
+                    del loaded  # or frame and mistake held each other, and workers so collected are waited for in vain
             yield loaded.normalised(self.device)
 
 
