@@ -53,7 +53,7 @@ def entries(name: str, settings: dict[str, Any], inherit_steps: int) -> dict[str
     settings = {**recipe("e2sam"), **settings}
     found["e2sam"]["settings"] = settings
     for method in DETAILED:
-        found[f"{method}, detail"] = once(method, {**found[method]["settings"], "detail": True})
+        found[f"{method}, detail"] = {"method": method, "settings": {**found[method]["settings"], "detail": True}}
     found["e2sam, detail"]["students_of"] = "e2sam"
     if name == "seafog":
         found[MISSING] = once("e2sam", {**settings, "band_dropout": 0.3})

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from sensam.evaluate.outcome import Outcome
 from sensam.evaluate.statistics import Difference, compare, pseudovalues
 
-OURS = "e2sam"
+OURS = ("e2sam", "e2sam, detail")
 PER_PIXEL = {  # IoU of gradient boosting over single pixels and means of 7 x 7, all bands: the README of the data
     "water12_hls": ("water", 0.619),
     "worldcover12_hls": (None, 0.320),  # the mean over classes
@@ -18,13 +18,13 @@ Say = Callable[[str], None]
 
 def margins(outcome: Outcome, say: Say) -> None:
     """E2SAM over every other entry at every share of the labels, on the same seeds and images."""
-    say(f"\n{OURS} over, points of mIoU (95 %) | " + " | ".join(f"{100 * share:g} %" for share in outcome.shares))
     scores = [{entry: pseudovalues(c) for entry, c in outcome.confusions(s).items()} for s in outcome.shares]
-    for other in outcome.entries:
-        if other == OURS:
-            continue
-        cells = [_in_points(compare(s[OURS], s[other])) if {OURS, other} <= s.keys() else "-" for s in scores]
-        say(f"  {other} | " + " | ".join(cells))
+    for ours in OURS:
+        say(f"\n{ours} over, points of mIoU (95 %) | " + " | ".join(f"{100 * share:g} %" for share in outcome.shares))
+        for other in outcome.entries:
+            if other != ours:
+                cells = [_in_points(compare(s[ours], s[other])) if {ours, other} <= s.keys() else "-" for s in scores]
+                say(f"  {other} | " + " | ".join(cells))
 
 
 def _in_points(found: Difference) -> str:

@@ -33,6 +33,7 @@ class TestDecoding:
         assert decoded.valid_CHW.tolist() == [[[True, False]]]
         assert decoded.pixels_CHW.tolist() == [[[1, 0]]]
 
+    @pytest.mark.slow
     @settings(deadline=None)
     @given(arrays.arrays(np.uint16, 30))
     def test_landsat_agrees_with_usgs_in_double_precision(self, stored):

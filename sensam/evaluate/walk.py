@@ -31,6 +31,7 @@ OURS, SCRATCH = "e2sam", "scratch"
 CRS, CORNER, PIXEL = "EPSG:32651", (500_000.0, 4_300_000.0), 1000.0  # a place in the Yellow Sea; maps keep it
 LOSS = "ce+dice"  # rare classes count from the first step; few steps of cross entropy alone do not get to them
 GENTLE = 0.1  # of the rate, for an encoder that has inherited
+LEARNS: Mapping[str, Any] = {"loss": LOSS, "detail": True}  # either way: so few steps do not sharpen what patches blur
 NAMES = {SCRATCH: "from scratch", OURS: "inherited"}
 
 Say = Callable[[str], None]
@@ -82,13 +83,13 @@ def walk(out: Path, budget: Budget, *, teacher: str = "nano", say: Say = print) 
     say(f"3. learn classes from {budget.labelled} labelled images: {budget.learn_steps} steps for each")
     learning = {**common, **shared, "steps": budget.learn_steps, "validations": 4}
     models = {
-        SCRATCH: train(data, method=SCRATCH, out=out / RUNS / SCRATCH, settings={"loss": LOSS}, **learning),
+        SCRATCH: train(data, method=SCRATCH, out=out / RUNS / SCRATCH, settings=LEARNS, **learning),
         OURS: train(
             data,
             method=OURS,
             out=out / RUNS / OURS,
             begin_from=student,
-            settings={"loss": LOSS, "encoder_rate": GENTLE},
+            settings={**LEARNS, "encoder_rate": GENTLE},
             **learning,
         ),
     }

@@ -218,6 +218,7 @@ def models(monkeypatch):
     loaded.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLE)
 def test_bad_input_is_one_line_and_leaves_everything_as_it_was(name, tmp_path, capsys, monkeypatch):
     make, answer = TABLE[name]

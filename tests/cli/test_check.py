@@ -25,6 +25,7 @@ def scenes(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     return folder
 
 
+@pytest.mark.slow
 def test_scenes_stats_check(scenes: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     code, out, _ = run(capsys, monkeypatch, "stats", scenes)
     assert code == 0

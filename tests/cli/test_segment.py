@@ -144,6 +144,7 @@ def test_every_projector_has_a_line_for_every_strategy(
     assert all("the first bands only" in " ".join(row) for row in rows if row[0] == "zeroshot")
 
 
+@pytest.mark.slow
 def test_clicks_and_their_curve_from_the_command_line(
     run: Run, sam: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

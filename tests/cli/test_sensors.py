@@ -48,6 +48,7 @@ def test_a_sensor_of_ones_own(tmp_path):
     assert "sensam stats" not in result.stdout
 
 
+@pytest.mark.slow
 def test_a_misspelt_name_is_one_line_and_exit_code_2():
     command = [sys.executable, "-m", "sensam.cli.app", "sensors", "sentinl2"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -64,6 +64,7 @@ def read(path: Path) -> np.ndarray:
         return file.read(1)
 
 
+@pytest.mark.slow
 def test_a_run_folder_maps_at_the_resolution_it_was_trained_at(
     radar: Path, trained: Path, tmp_path: Path, run: Run
 ) -> None:
@@ -91,6 +92,7 @@ def test_metres_of_training_are_found_again_in_a_scene_of_degrees(
         assert made.res == pytest.approx((3 * 2**0.5 * metre,) * 2, rel=0.01)  # a square as large as 3 m by 3 m
 
 
+@pytest.mark.slow
 def test_images_that_are_stretched_are_seen_at_another_resolution(radar: Path, tmp_path: Path, run: Run) -> None:
     sets = [f"--set={text}" for text in (*QUICK, "train.fit=stretch", "train.augment={}")]
     assert run("train", radar, "--method", "tests.train.tiny:Tiny", "--out", tmp_path / "run", *sets) == 0

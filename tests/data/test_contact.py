@@ -80,6 +80,7 @@ def test_a_sheet_is_drawn(make_set: Any, tmp_path: Path, bands: int) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_without_masks_and_without_a_png(make_set: Any, tmp_path: Path) -> None:
     small = make_set()
     del small.settings["masks"], small.settings["classes"]

@@ -11,6 +11,7 @@ from sensam.data.statistics import PERCENTILES, BandGatherer, Moments
 numbers = arrays(np.float32, st.integers(1, 60), elements=st.floats(-1e4, 1e4, width=32))
 
 
+@pytest.mark.slow
 @given(st.lists(numbers, min_size=1, max_size=6))
 def test_moments_equal_numpy(chunks: list[np.ndarray]) -> None:  # type: ignore[type-arg]
     found = Moments()

@@ -60,6 +60,7 @@ def test_a_box_tells_flood_fill_its_middle_and_no_more() -> None:
     np.testing.assert_allclose(filled_answer(ring), (16**2 - 10**2) / 16**2)
 
 
+@pytest.mark.slow
 def test_the_contest_scores_every_entry_in_its_own_way() -> None:
     tiny = Sam(tiny_anatomy())
     enliven(tiny)

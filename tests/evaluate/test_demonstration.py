@@ -28,6 +28,7 @@ def few_points(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demonstration, "EVERYTHING", replace(demonstration.EVERYTHING, points_per_side=4))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_points")
 def test_an_answer_belongs_to_its_scene() -> None:
     (scene,) = demo_scenes(1, 0)
@@ -39,6 +40,7 @@ def test_an_answer_belongs_to_its_scene() -> None:
     assert len(draw_answers([answer]).axes) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_points")
 def test_nano_finds_what_is_meant_and_more() -> None:
     (scene,) = demo_scenes(1, 1)

@@ -42,6 +42,7 @@ def test_the_transfer_layer_costs_11_gflop(vit_b: dict[str, Part]) -> None:
     assert zeroshot.sees == "the first bands only"
 
 
+@pytest.mark.slow
 def test_any_anatomy_and_amount() -> None:
     found = list(count_parts(TINY, 4, ["preattn(8,1,8)", "mat_gated"], ["prefix", "probe"], amount=8))
     assert len({(part.projector, part.strategy) for part in found}) == 4

@@ -58,6 +58,7 @@ def test_seeds_that_outweigh_images_are_a_t_test_over_seeds() -> None:
     assert found.p == pytest.approx(stats.ttest_1samp(difference.mean(1), 0).pvalue, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seeds", "images", "of"),
     [

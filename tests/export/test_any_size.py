@@ -53,6 +53,7 @@ def apart(one: nn.Module, other: nn.Module, shape: tuple[int, int, int]) -> floa
     return (mine - its).abs().max().item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["scratch", "scratch-detail", "cwsam", "cwsam-both", "simmat", "simmat-prompt", "simmat-prefix"]
 )

@@ -70,6 +70,7 @@ def same(one, other):
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_scenes_and_strips_give_what_single_maps_give(scenes, tmp_path):
     wanted = order(extras=("confidence",))
     manifest = map_archive(wanted, scenes, tmp_path / "out", Here(wanted))

@@ -76,6 +76,7 @@ def test_averaged_triples_are_balanced_and_fixed() -> None:
         assert set(sum(triples, ())) == set(range(bands))
 
 
+@pytest.mark.slow
 def test_a_student_with_smaller_patches_answers_on_its_teachers_grid(make_task: Make) -> None:
     task: Task = make_task(4, patch=16, image_size=64)
     assert SIZES["nano"].patch == 8

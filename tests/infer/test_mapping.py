@@ -157,6 +157,7 @@ def test_another_resolution_and_bands_of_other_sizes(tmp_path):
     assert np.array_equal(read(made)[0], direct(model, pixels[:, ::2, ::2]).argmax(0))
 
 
+@pytest.mark.slow
 def test_bands_by_name_in_files_lists_folders_vrt_netcdf_and_stac(scene, tmp_path):
     path, pixels = scene
     model = segmenter()

@@ -85,6 +85,7 @@ def serve(server, name="scene.tif", **profile):
     return pixels, f"http://127.0.0.1:{server.server_port}/{name}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["", "drop", "slow", "busy"])
 def test_a_poor_connection_changes_nothing_but_time(server, tmp_path, fault):
     pixels, url = serve(server)

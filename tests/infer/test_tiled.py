@@ -74,6 +74,7 @@ def run(scene, layout, predict=softmax, folder=None, strips=None, plan="plan", s
         return workplace.read(RAW, (0, scene.size[0])), valid
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(
     st.integers(1, 50),
@@ -92,6 +93,7 @@ def test_for_a_pointwise_model_tiling_changes_nothing(height, width, tile, batch
     assert valid == scene.valid_HW.sum()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(st.integers(20, 80), st.integers(20, 50), st.integers(1, 5), st.integers(0, 8), st.booleans())
 def test_strips_make_the_same_numbers_as_the_whole(height, width, parts, overlap, wraps):

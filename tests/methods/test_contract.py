@@ -167,6 +167,7 @@ def test_a_batch_is_its_images_and_maps_have_their_size(
                 torch.testing.assert_close(click(sam, image[row : row + 1])[0], masks[row], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @CASES
 def test_what_is_saved_comes_back_with_the_same_answers(
     make: Callable[[str, int], Method], name: str, bands: int, tmp_path: Path

@@ -190,6 +190,7 @@ class TestChoices:
 
 
 class TestCheckpoints:
+    @pytest.mark.slow
     @torch.no_grad()
     def test_what_was_learnt_and_the_sam_make_the_same_logits(self, make_task: MakeTask, make_batch: MakeBatch) -> None:
         for settings in ({}, {"protocol": "paper"}, {"frequencies": "none", "stem": "conv"}):

@@ -20,6 +20,7 @@ def of_vit(size: str, classes: int, **settings: object) -> Cwsam:
 
 
 class TestCounts:
+    @pytest.mark.slow
     def test_vit_b_with_five_and_ten_classes(self) -> None:
         unused = 3 * 139_808 + 132_612  # hypernetworks and the head for quality, which nothing reads
         for classes in (5, 10):
@@ -47,6 +48,7 @@ class TestCounts:
         assert count(method.encoder.part.prompts) == prompts
         assert count(method.encoder.host) == encoder
 
+    @pytest.mark.slow
     @torch.no_grad()
     def test_shapes_at_the_published_size(self, monkeypatch: pytest.MonkeyPatch) -> None:
         method = of_vit("b", 5, protocol="paper", frequencies="none")
@@ -64,6 +66,7 @@ class TestCounts:
         saved = sum(weight.numel() for weight in (*learnt(method).values(), *method.buffers()))
         assert 4 * saved <= 62e6
 
+    @pytest.mark.slow
     def test_adapters_cost_at_most_six_and_a_half_percent(self) -> None:
         def operations(encoder: torch.nn.Module) -> int:
             with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:

@@ -251,6 +251,7 @@ def test_picks_are_told_by_band_unless_asked_not_to(make_e2sam: Make, make_batch
         assert shares == pytest.approx([chosen.count(band) / 18 for band in range(4)])
 
 
+@pytest.mark.slow
 def test_inheriting_learns(make_e2sam: Make, make_batch: Make) -> None:
     method = make_e2sam(3, noise=0)
     log = learn(method, method.stages[0], [make_batch(3)] * 30, rate=3e-3)

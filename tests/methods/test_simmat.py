@@ -83,6 +83,7 @@ def test_any_number_of_bands_and_any_size(bands: int) -> None:
     assert sam.enlarge(logits, (21, 50)).shape == (1, 1, 21, 50)
 
 
+@pytest.mark.slow
 def test_the_sam_of_the_task_is_never_changed_and_comes_back_bit_for_bit() -> None:
     sam = make_sam()
     before = {name: value.clone() for name, value in sam.state_dict().items()}
@@ -109,6 +110,7 @@ def test_an_inherited_student_needs_no_projector_and_may_have_one() -> None:
         make(4, projector="none")
 
 
+@pytest.mark.slow
 def test_the_seed_decides_every_new_weight_and_the_first_losses() -> None:
     def first(seed: int) -> list[float]:
         return learn(make(seed=seed, strategy="prefix"), batch_of(4), steps=3)
@@ -168,6 +170,7 @@ def test_paper_and_strict_protocols() -> None:
         make(head="classwise", clicks=3)
 
 
+@pytest.mark.slow
 def test_merged_answers_the_same() -> None:
     method = make()
     untuned = make(strategy="probe").sam.eval()
@@ -240,6 +243,7 @@ PARTS += [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", PARTS, ids=lambda settings: "-".join(settings.values()))
 def test_what_is_saved_comes_back_whatever_its_parts(tmp_path: Path, settings: dict[str, Any]) -> None:
     save_sam(make_sam(), tmp_path / "sam")

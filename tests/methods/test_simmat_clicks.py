@@ -15,6 +15,7 @@ from sensam.types import Batch, Prompts
 from tests.methods.small_simmat import batch_of, learn, make, make_sam, moment_of
 
 
+@pytest.mark.slow
 def test_the_loss_is_of_the_clicked_region_and_leaves_out_what_is_unknown() -> None:
     method, batch = make(clicks=2), batch_of(4)
     method.eval()

@@ -70,6 +70,7 @@ SIZES: dict[str, Callable[[int], int] | int] = {
 EVERY_COUNT = [(name, 4) for name in SIZES] + [("mat_conv", bands) for bands in (1, 2, 3, 9, 13)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("projector", "bands"), EVERY_COUNT)
 def test_trained_parameters_of_every_part_with_every_strategy(projector: str, bands: int) -> None:
     unused = projector in ("new_patch_embed", "linear_tuned_pe", "mlp_tuned_pe", "linear_random_pe")

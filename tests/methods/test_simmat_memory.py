@@ -74,6 +74,7 @@ def test_looking_never_holds_a_map_of_attention() -> None:
     assert ours < SCORES / 2
 
 
+@pytest.mark.slow
 def test_learning_by_lora_keeps_no_map_of_attention_either() -> None:
     explicit, ours = learning("lora", "explicit"), learning("lora", "auto")
     assert explicit > 2 * 2 * SCORES  # of both blocks, until the backward pass

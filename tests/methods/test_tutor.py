@@ -73,6 +73,7 @@ def test_a_bank_is_looked_at_once_however_long_a_student_inherits(make: Make, ba
     assert "teacher_avoided" not in losses(make(cache=None), batch)
 
 
+@pytest.mark.slow
 def test_training_with_and_without_keeping_agrees(make: Make, batch: Batch) -> None:
     logs = []
     for settings in ({}, {"cache": None}):

@@ -66,6 +66,7 @@ def test_without_a_label_the_loss_is_zero_and_its_gradients_too(kind: MapLoss) -
         assert not gradient.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @given(seed=st.integers(0, 99), noise=st.floats(-50, 50))
 def test_what_is_ignored_changes_nothing(kind: MapLoss, seed: int, noise: float) -> None:

@@ -57,6 +57,7 @@ def test_everything_is_kept_at_rate_one() -> None:
     torch.testing.assert_close(keep_square(image, 1.0, inside=True), image.abs(), atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [64, 1024])
 def test_the_authors_square_written_out(side: int) -> None:
     image = torch.randn(1, 2, side, side)

@@ -58,6 +58,7 @@ def taught(heat: Path, sam: Path, out: Path, *, seed: int = 0, resume: bool = Fa
     return rows(out)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_losses_also_after_a_stop(
     heat: Path, sam: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,6 +75,7 @@ def test_the_same_seed_gives_the_same_losses_also_after_a_stop(
     assert all(torch.equal(weight, theirs[name]) for name, weight in ours.items())
 
 
+@pytest.mark.slow
 def test_validation_chooses_and_best_and_last_scores_are_both_told(heat: Path, sam: Path, tmp_path: Path) -> None:
     log = taught(heat, sam, tmp_path / "run")
     judged = {int(row["step"]): float(row["val_click_iou"]) for row in log if row["val_click_iou"]}
@@ -95,6 +97,7 @@ STUDENTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", STUDENTS, ids=lambda settings: "-".join(settings.values()))
 def test_any_part_on_a_student_that_inherited_thirteen_bands(
     sam: Path, tmp_path: Path, settings: dict[str, Any]

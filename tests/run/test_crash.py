@@ -51,6 +51,7 @@ def test_killed_at_random_moments_it_ends_the_same(fog: Path, tmp_path: Path) ->
     assert outcome(broken) == outcome(tmp_path / "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimiser", ["adamw", "muon"])
 def test_stopped_in_the_middle_of_an_epoch_it_ends_the_same(
     fog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimiser: str

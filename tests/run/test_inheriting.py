@@ -44,6 +44,7 @@ def rows(run: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_a_student_inherits_answers_clicks_and_learns_classes(teacher: Path, scenes: Path, tmp_path: Path) -> None:
     inherited = sensam.inherit(scenes, out=tmp_path / "student", teacher=str(teacher), **BRIEF)
     assert inherited.config["stages"] == ["inherit"]
@@ -67,6 +68,7 @@ def test_a_student_inherits_answers_clicks_and_learns_classes(teacher: Path, sce
     assert {name.split(".")[0] for name in again.method.state_dict()} == {"net"}
 
 
+@pytest.mark.slow
 def test_a_student_that_knew_no_detail_is_finetuned_with_it(teacher: Path, scenes: Path, tmp_path: Path) -> None:
     sensam.inherit(scenes, out=tmp_path / "student", teacher=str(teacher), **BRIEF)
     model = sensam.train(
@@ -82,6 +84,7 @@ def test_a_student_that_knew_no_detail_is_finetuned_with_it(teacher: Path, scene
     assert np.array_equal(sensam.load(tmp_path / "fine").predict(image), model.predict(image))
 
 
+@pytest.mark.slow
 def test_kept_features_are_found_again_and_the_log_says_how_often(teacher: Path, scenes: Path, tmp_path: Path) -> None:
     settings = {"bank": 1, "noise": 0.0}
     still = {"augment": {}, "validations": 0, "log_every": 2, **BRIEF, "epochs": 3}
@@ -115,6 +118,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return run
 
 
+@pytest.mark.slow
 def test_a_student_is_not_finetuned_under_another_sam(teacher: Path, scenes: Path, tmp_path: Path) -> None:
     """Its neck is the teacher's; another one of the same shape would fit and be wrong."""
     sensam.inherit(scenes, out=tmp_path / "student", teacher=str(teacher), **BRIEF)
@@ -132,6 +136,7 @@ def test_a_student_is_not_finetuned_under_another_sam(teacher: Path, scenes: Pat
     assert not (tmp_path / "fine").exists()
 
 
+@pytest.mark.slow
 def test_the_command_does_the_same_and_says_what_comes_next(
     teacher: Path, scenes: Path, tmp_path: Path, command: Callable[..., tuple[int, str, str]]
 ) -> None:

@@ -121,6 +121,7 @@ def test_an_image_of_other_bands_is_refused_by_names(fog: Path, trained: tuple[P
         trained[1].predict(raster.renamed([f"other {name}" for name in raster.bands]))
 
 
+@pytest.mark.slow
 def test_fine_tuning_begins_from_an_inherited_model(fog: Path, tmp_path: Path) -> None:
     first = train(fog, method=TINY, out=tmp_path / "first", stop_after="inherit", **QUICK)
     kept = load_file(tmp_path / "first" / "model" / "model.safetensors")
@@ -166,6 +167,7 @@ def test_mistakes_are_told_in_one_line(fog: Path, tmp_path: Path, settings: dict
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_training_in_half_precision_ends_in_numbers(fog: Path, tmp_path: Path) -> None:
     model = train(fog, method=TINY, out=tmp_path / "run", machine={"precision": "bf16"}, **QUICK)
     assert all(weight.dtype == torch.float32 for weight in model.method.parameters())

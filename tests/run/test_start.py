@@ -53,6 +53,7 @@ def image(bands: int) -> Tensor:
     return torch.randn(2, bands, 32, 24, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.slow
 def test_a_run_saves_what_was_learnt_and_comes_back_the_same(tmp_path: Path, sam: Path) -> None:
     data = write(FAMILIES["sar"], tmp_path / "data", seed=0, counts={"train": 4, "val": 2}, size=(48, 48))
     model = train(
@@ -76,6 +77,7 @@ def radar(folder: Path, side: int) -> Path:
 SHORT = {"steps": 4, "size": 32, "workers": 0, "validations": 2, "save_every": 1, "log_every": 1, "rate": 1e-3}
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_it_ends_the_same(tmp_path: Path, sam: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = radar(tmp_path / "data", 48)
 
@@ -175,6 +177,7 @@ def test_an_inherited_student_stands_in_the_encoders_place(tmp_path: Path, sam: 
     assert torch.equal(again.method(image(5)), method(image(5)))
 
 
+@pytest.mark.slow
 def test_another_student_than_the_one_learnt_on_is_refused(tmp_path: Path, sam: Path) -> None:
     task = Task(make_sensor(5), ("dry", "wet"), load_sam(sam), size=32)
     folder = saved(E2Sam(task, E2SamConfig()), "e2sam", tmp_path / "student", "inherit")

@@ -99,6 +99,7 @@ def test_half_precision_gradients_are_near(path: str) -> None:
         assert (ours - reference).norm() < 0.03 * reference.norm()
 
 
+@pytest.mark.slow
 @shapes
 @pytest.mark.usefixtures("scratch")
 def test_chunked_agrees_however_little_fits(shape: tuple[int, ...]) -> None:

@@ -50,6 +50,7 @@ def test_a_batch_is_its_images(make_sam: MakeSam, bands: int, size: tuple[int, i
             assert differ(score, scores[2 * row : 2 * row + 2]) < 1e-4
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_prompts_together_are_prompts_one_by_one(data: st.DataObject) -> None:

@@ -108,6 +108,7 @@ def test_several_masks_on_an_image(pair: Pair, kind: str) -> None:
             assert (scores[row] - theirs.iou_scores[0, 0]).abs().max() < CLOSE
 
 
+@pytest.mark.slow
 def test_gradients_of_every_weight(pair: Pair) -> None:
     """With all kinds of prompts every weight moves the loss, and in both models alike, to nearly double precision."""
     sam, twin = (model.double() for model in pair())

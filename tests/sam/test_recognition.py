@@ -100,6 +100,7 @@ def test_shapes_of_the_published_sizes(size: str, is_meta: bool) -> None:
     assert anatomy_from_shapes(Checkpoint("it", tensors, "float32", None, is_meta)) == anatomy(size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "measures", [{"image_size": 512}, {"bands": 13}, {"window": 7}, {"patch": 8}, {"depth": 2, "global_blocks": ()}]
 )

@@ -60,6 +60,7 @@ class Weighed(Norms):
         return first, replace(second, loss=loss, mass=mass)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "build"),
     [

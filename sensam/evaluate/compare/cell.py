@@ -3,6 +3,7 @@
 import json
 import platform
 import shlex
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,6 +197,7 @@ def train_cell(bench: Bench, cell: Cell, settled: Settled) -> bool:
         command=full_command(bench.plan, entry, data, settled, stages),
     )
     write_text(bench.file(cell, ".json"), record.line() + "\n")
+    _drop_checkpoints(out)
     return True
 
 
@@ -216,7 +218,13 @@ def _inherit(bench: Bench, cell: Cell, settled: Settled, stages: Stages) -> Path
             forget_peak()
             _, seconds = _timed(settings, out, bench.display)
             write_text(out / "costs.json", json.dumps({"seconds": seconds, "peak_memory_mb": peak_megabytes()}))
+            _drop_checkpoints(out)
     return out
+
+
+def _drop_checkpoints(out: Path) -> None:
+    """What a stopped run goes on from, several times as large as the model, which stays."""
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
 
 
 def inheritance_folder(folder: Path, entry: str, seed: int) -> Path:

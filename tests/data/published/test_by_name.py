@@ -39,6 +39,7 @@ def test_it_is_the_layout_with_its_options(named: Path) -> None:
     assert found.splits == direct.splits
 
 
+@pytest.mark.slow
 def test_a_method_learns_from_it(named: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     save_sam(Sam(TINY), tmp_path / "sam")

@@ -101,6 +101,7 @@ def test_no_cut_through_a_tiff_loses_pixels_or_masks_unseen(write_image, tmp_pat
     assert refused > 0.9 * len(content) / 37
 
 
+@pytest.mark.slow
 def test_pictures_do_not_wait_for_the_readers_of_arrays():
     code = "import sys, sensam.data.readers; print({'xarray', 'pandas', 'scipy.io', 'torch'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

@@ -66,12 +66,14 @@ def test_any_size_gives_values_and_labels_in_their_ranges(of: Family, size: tupl
             assert (pixels[~valid] == 0).all(), "what means nothing is 0"
 
 
+@pytest.mark.slow
 @ALL
 def test_every_class_occurs(of: Family) -> None:
     seen = {int(k) for index in range(14) for k in np.unique(of.make(2, index, (48, 64)).label_HW)}
     assert seen >= set(range(len(of.classes)))
 
 
+@pytest.mark.slow
 @ALL
 def test_the_sensor_states_the_statistics_of_its_scenes(of: Family) -> None:
     made = [of.make(11, i, (24, 32), domain=of.domains[i % len(of.domains)]) for i in range(24)]

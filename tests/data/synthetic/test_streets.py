@@ -11,6 +11,7 @@ from sensam.data.synthetic.street import ROAD, SKY, build_street
 SIZE = (48, 80)
 
 
+@pytest.mark.slow
 def test_nights_are_dark_and_noisy_while_depth_stays_good() -> None:
     brightness, noise, far = {}, {}, {}
     for domain in ("daytime", "night"):
@@ -31,6 +32,7 @@ def _ground_error(scene) -> float:  # type: ignore[no-untyped-def]
     return float(np.median(np.abs(np.diff(depth, axis=1))[both] / depth[:, 1:][both]))
 
 
+@pytest.mark.slow
 def test_domains_come_in_their_shares() -> None:
     drawn = [family("drive").make(0, index, (16, 16)).domain for index in range(36)]
     assert 0.3 < drawn.count("daytime") / 36 < 0.7

@@ -61,6 +61,7 @@ def test_operations_of_a_model_that_looks_at_whole_images_are_those_of_an_image(
     assert count_gflops(whole, (32, 64)) > count_gflops(whole, (32, 32))
 
 
+@pytest.mark.slow
 def test_a_single_stage_learns_as_its_entry_says(
     make_plan: Callable[..., Plan], make_bench: Callable[[Plan], Bench]
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_cell_waits_until_its_inheritance_is_whole(
     assert not train_cell(bench, Cell("e2sam", 0, 1.0), Settled(2, {}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stages", "complaint"),
     [

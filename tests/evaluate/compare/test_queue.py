@@ -10,6 +10,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from sensam.evaluate.compare.queue import Queue
 
 
@@ -42,6 +44,7 @@ def _count(folder: Path, start: float) -> None:
                     log.write(f"{number}\n")
 
 
+@pytest.mark.slow
 def test_processes_share_the_work(tmp_path: Path) -> None:
     start = time.time() + 0.3
     context = multiprocessing.get_context("fork")

@@ -84,6 +84,7 @@ def test_every_method_learns_from_the_same_windows(
     assert seen["scratch 0"] != seen["scratch 1"]
 
 
+@pytest.mark.slow
 def test_the_test_split_stays_closed_until_all_is_trained(
     make_plan: MakePlan, make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +189,7 @@ def test_records_and_report(make_plan: MakePlan, make_bench: MakeBench) -> None:
         assert words in text
 
 
+@pytest.mark.slow
 def test_a_second_run_computes_nothing(
     make_plan: MakePlan, make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +200,7 @@ def test_a_second_run_computes_nothing(
     work(make_bench(plan))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_trained_is_left_out_and_said(
     make_plan: MakePlan, make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

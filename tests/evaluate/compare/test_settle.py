@@ -57,6 +57,7 @@ def test_minutes_are_as_many_steps_on_labels_as_fit(make_plan: MakePlan, make_be
     assert [steps_of(bench, name) for name in entries] == [120, 120, 7]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_a_clock_of_our_own")
 @pytest.mark.parametrize(("inherit_steps", "control"), [(None, 180), (40, 140)])
 def test_the_control_has_the_minutes_of_both_stages(

@@ -38,6 +38,9 @@ def test_who_begins_from_anothers_students_ends_where_own_ones_would_have_led(
     costs = {entry: found.records[entry, 0, 1.0].costs for entry in entries}
     assert costs["borrows"].seconds["inherit"] == costs["plain"].seconds["inherit"] > 0
     assert costs["borrows"].steps == costs["repeats"].steps
+    kept = {each.name for run in (bench.folder / "runs").iterdir() for each in run.iterdir()}
+    assert "model" in kept
+    assert "checkpoints" not in kept
 
 
 @pytest.mark.parametrize(

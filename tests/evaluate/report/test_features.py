@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from sensam.evaluate.outcome import Outcome
 from sensam.evaluate.report.features import draw_features
@@ -24,6 +25,7 @@ def with_features(images: int) -> Outcome:
     return replace(outcome, evidence=evidence)
 
 
+@pytest.mark.slow
 def test_scratch_and_who_inherited_are_drawn_before_all_others(tmp_path: Path) -> None:
     block = draw_features(with_features(12), tmp_path)
     drawn = [path.stem for path in (tmp_path / "plots").glob("features-*.svg")]

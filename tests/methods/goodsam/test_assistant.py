@@ -68,6 +68,7 @@ def test_three_bands_are_the_photograph_and_no_other_number_is_guessed(make_task
         find_assistant(task, CONFIG, Named(("a", "b"), 4))
 
 
+@pytest.mark.slow
 def test_by_folder_and_by_import(make_task: Callable[..., Task], tmp_path: Path) -> None:
     task = make_task(bands=3, classes=("road", "sky"))
     theirs = build_segformer("b0", bands=3, classes=2, head=8)

@@ -205,6 +205,7 @@ def scores(masks_of: "dict[int, Regions]", count: int = 8) -> tuple[float, float
     return miou(np.stack(found), everywhere), miou(np.stack(found)[where], everywhere[where])
 
 
+@pytest.mark.slow
 def test_masks_improve_the_assistant_the_more_of_them_are_found() -> None:
     none = to_regions(np.zeros((0, 48, 192), bool))
     alone = scores(dict.fromkeys(range(8), none))

@@ -63,6 +63,7 @@ def scored(net: nn.Module, worlds: list[World]) -> tuple[float, float, LatitudeS
     return miou(found, truth), miou(found[near], truth[near]), scores
 
 
+@pytest.mark.slow
 def test_rectification_mends_boundaries(
     make_task: Callable[..., Task], make_config: Callable[..., GoodSamConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
 
 
+@pytest.mark.slow
 def test_stages_follow_from_the_settings(make_task: Callable[..., Task], make_config: Make) -> None:
     def names(**changes: object) -> list[str]:
         return [stage.name for stage in GoodSam(make_task(), make_config(**changes)).stages]
@@ -101,6 +102,7 @@ def test_losses_of_distillation_reach_the_student_alone(make_task: Callable[...,
     assert touched == {"student", "projectors"}
 
 
+@pytest.mark.slow
 def test_no_label_is_read_without_need(make_task: Callable[..., Task], make_config: Make) -> None:
     method = GoodSam(make_task(), make_config())
     with pytest.raises(SettingsError, match=r"needs labels, and this split has none.*stages.assistant.split"):
@@ -132,6 +134,7 @@ def test_what_is_known_of_a_panorama_is_computed_once_in_any_pose(
     assert method._knowledge.asked == 1, "and the same masks"
 
 
+@pytest.mark.slow
 def test_each_setting_that_decides_is_in_the_key(make_task: Callable[..., Task], make_config: Make) -> None:
     image = batch_of().image_BCHW[0]
     base = {"distil": {"features": 0}, "assistant": "given:elsewhere", "rectify": {"consistency": 0, "boundary": 0}}
@@ -241,6 +244,7 @@ def test_one_window_over_what_does_not_go_around_is_the_assistant_itself(
         assert method.stages[1].loss(batch, Moment(0, 0, 0, range(1)))["consistency"].item() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bands", [1, 4, 13])
 def test_students_of_any_bands_learn_from_the_same_ensemble(
     make_task: Callable[..., Task], make_config: Make, bands: int
@@ -269,6 +273,7 @@ def test_the_seam_is_no_worse_than_elsewhere(make_task: Callable[..., Task], mak
     assert len(plain.unique()) > 1
 
 
+@pytest.mark.slow
 def test_the_student_is_a_plain_network_of_one_pass(make_task: Callable[..., Task], make_config: Make) -> None:
     few, many = (GoodSam(make_task(), make_config(windows={"columns": count})) for count in (2, 6))
     for method in (few, many):
@@ -303,6 +308,7 @@ def test_perspective_views_of_labelled_panoramas(make_task: Callable[..., Task],
     assert torch.isfinite(log["loss"])
 
 
+@pytest.mark.slow
 def test_mistakes(make_task: Callable[..., Task], make_config: Make, tmp_path: Path) -> None:
     method = GoodSam(make_task(), make_config())
     with pytest.raises(InputError, match="at least twice as wide as it is high, found 32 x 48"):

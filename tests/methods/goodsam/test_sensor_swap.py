@@ -64,6 +64,7 @@ def true_masks(colours: NDArray[np.float32]) -> Callable[..., Regions]:
     return generate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_fisheye_and_a_panorama_of_one_street_agree(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -74,6 +74,7 @@ def test_turning_by_a_view_rolls_the_answer(make_task: Callable[..., Task], make
     assert other.float().mean() >= 0.9
 
 
+@pytest.mark.slow
 @shapes
 def test_every_stage_learns_from_views(make_task: Callable[..., Task], make_config: Make, geometry: str) -> None:
     config = make_config(windows=GNOMONIC, distil={"student_on_windows": 0.5}, rectify={"radius": 20})
@@ -107,6 +108,7 @@ def test_the_ensemble_of_views(make_task: Callable[..., Task], make_config: Make
     assert torch.equal(mirrored.prob_KHW.flip(-1), found[0.9].prob_KHW)
 
 
+@pytest.mark.slow
 def test_what_views_are_looked_at_is_in_the_key(make_task: Callable[..., Task], make_config: Make) -> None:
     image = batch_of(size=FISHEYE).image_BCHW[0]
     base = {"distil": {"features": 0}, "assistant": "given:elsewhere", "rectify": {"consistency": 0, "boundary": 0}}
@@ -167,6 +169,7 @@ def test_pixels_of_a_fisheye_count_by_their_part_of_the_sphere(
     assert float(rim / middle) == pytest.approx(math.sin(math.radians(86.25)) / math.radians(86.25), rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bands", [1, 4, 13])
 def test_students_of_any_bands_learn_from_views_of_a_fisheye(
     make_task: Callable[..., Task], make_config: Make, bands: int
@@ -179,6 +182,7 @@ def test_students_of_any_bands_learn_from_views_of_a_fisheye(
     assert log[-1]["loss"] < log[0]["loss"]
 
 
+@pytest.mark.slow
 @shapes
 def test_labelled_images_of_any_wide_lens_give_perspective_views(
     make_task: Callable[..., Task], make_config: Make, geometry: str
@@ -199,6 +203,7 @@ def test_beyond_the_circle_labels_are_ignored() -> None:
     assert (whole == 1).all()
 
 
+@pytest.mark.slow
 def test_mistakes(make_task: Callable[..., Task], make_config: Make) -> None:
     def losses(geometry: str, size: tuple[int, int], stage: int = -1, **settings: object) -> None:
         method = GoodSam(make_task(geometry=geometry), make_config(**settings))

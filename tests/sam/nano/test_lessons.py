@@ -31,6 +31,7 @@ def test_a_lesson_depends_on_seed_and_step_alone(lessons: Lessons) -> None:
     assert not torch.equal(first.image_B3HW[:1], lessons[0].image_B3HW[:1])
 
 
+@pytest.mark.slow
 def test_work_per_step_stays_the_same_whatever_the_size() -> None:
     lessons = Lessons(seed=0, batch=4, courses=first_term(4, 8), steps=12)
     pixels = [lessons[step].image_B3HW[:, 0].numel() for step in range(12)]

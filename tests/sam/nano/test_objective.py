@@ -1,5 +1,6 @@
 """The objective: perfect answers cost nothing, groups attract, second clicks fall where the first answer is wrong."""
 
+import pytest
 import torch
 
 from sensam.sam.model import build_sam
@@ -75,6 +76,7 @@ def test_the_second_click_falls_on_an_error_and_says_what_is_right() -> None:
     assert (second.labels_NP[:, 1] == 0).all()
 
 
+@pytest.mark.slow
 def test_every_kind_of_question_reaches_every_part_of_sam() -> None:
     torch.manual_seed(0)
     sam = build_sam("nano")

@@ -41,6 +41,7 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     assert [line.rsplit(",", 1)[0] for line in curves[0]] == [line.rsplit(",", 1)[0] for line in curves[1]]
 
 
+@pytest.mark.slow
 @needs_muon
 def test_another_recipe_is_refused(tmp_path: Path) -> None:
     short = replace(TINY, steps=1)
@@ -49,6 +50,7 @@ def test_another_recipe_is_refused(tmp_path: Path) -> None:
         train(replace(short, rate=0.5), tmp_path, begin(0))
 
 
+@pytest.mark.slow
 @needs_muon
 def test_a_checkpoint_of_a_gpu_goes_on_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as on_gpu:
@@ -78,6 +80,7 @@ def test_every_trained_parameter_has_one_optimiser_and_only_matrices_decay() -> 
     assert all(p.ndim == 2 for group in groups if group["weight_decay"] > 0 for p in group["params"])
 
 
+@pytest.mark.slow
 @needs_muon
 def test_an_encoder_that_rests_stays_as_it_was(tmp_path: Path) -> None:
     pupil = begin(0)
@@ -103,6 +106,7 @@ def test_school_goes_on_where_it_was_left(tmp_path: Path) -> None:
     assert sam.anatomy == anatomy("nano")
 
 
+@pytest.mark.slow
 @needs_muon
 @pytest.mark.parametrize("changed", [{"seed": 1}, {"steps": 2}])
 def test_a_finished_term_of_another_recipe_is_refused(
@@ -118,6 +122,7 @@ def test_a_finished_term_of_another_recipe_is_refused(
     assert (tmp_path / "term-1" / "model" / "model.safetensors").read_bytes() == taught
 
 
+@pytest.mark.slow
 def test_nano_never_learns_from_the_scenes_it_is_judged_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seeds: list[int] = []
 
@@ -133,6 +138,7 @@ def test_nano_never_learns_from_the_scenes_it_is_judged_by(tmp_path: Path, monke
     assert all(seed % 2 == 0 for seed in seeds)
 
 
+@pytest.mark.slow
 def test_a_promoted_sam_answers_as_before_on_pictures_of_its_old_size() -> None:
     """Position tables resampled to a larger square and back give nearly the same; all else is untouched."""
     small = begin(0)
