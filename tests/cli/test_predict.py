@@ -98,6 +98,7 @@ def test_resampling_to_what_the_model_was_trained_on(scene, tmp_path, capsys, mo
         assert file.res == (20, 20)
 
 
+@pytest.mark.slow
 def test_many_scenes_leave_a_manifest_and_failures_hold_up_nothing(scene, tmp_path, capsys, monkeypatch):
     other = write_scene(tmp_path / "in" / "other.tif", ground(40, 50, seed=2))
     broken = tmp_path / "in" / "broken.tif"

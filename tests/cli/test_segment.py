@@ -52,6 +52,7 @@ def make_scene(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+@pytest.mark.slow
 def test_a_sam_on_a_photograph_in_pixels_and_on_the_map(
     run: Run, sam: Path, make_scene: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

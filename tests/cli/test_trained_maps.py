@@ -99,6 +99,7 @@ def test_images_that_are_stretched_are_seen_at_another_resolution(radar: Path, t
     assert json.loads((tmp_path / "run" / "model" / "config.json").read_text())["resolution"] == 2 * PIXEL
 
 
+@pytest.mark.slow
 def test_images_without_a_place_give_no_resolution(
     tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,6 +41,7 @@ def test_labels_lie_over_the_image_and_missing_ones_are_striped() -> None:
     assert np.allclose(shown[2, 1] / shown[2, 1].max(), [1, 0, 0])
 
 
+@pytest.mark.slow
 def test_every_class_is_shown_and_splits_are_in_order(make_set: Any) -> None:
     small = make_set({"train": 20, "val": 12})
     dataset = open_dataset(small.yaml)

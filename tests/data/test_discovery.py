@@ -25,6 +25,7 @@ def write(save: Save, root: Path, pattern: str, keys: str, pixels: NDArray[Any],
         save(root / pattern.format(key), pixels, **facts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("images", "masks", "patterns"),
     [

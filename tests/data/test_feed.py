@@ -149,6 +149,7 @@ def test_a_file_written_again_is_read_again(tmp_path: Path, save: Save) -> None:
     assert np.array_equal(Feed(again).portion(again.items("train")[0], None).stored_CHW, np.full((1, 5, 5), 9))
 
 
+@pytest.mark.slow
 def test_many_files_do_not_stay_open(tmp_path: Path, save: Save) -> None:
     from sensam.data import native
 

@@ -94,6 +94,7 @@ def _run_rank(rank: int, yaml: Path, results: Any) -> None:
     results.put((rank, [(batch.keys, batch.image_BCHW.double().sum().item()) for batch in loader.epoch(0)]))
 
 
+@pytest.mark.slow
 def test_processes_that_share_nothing_agree(dataset: Dataset) -> None:
     yaml = dataset.spec.root / "dataset.yaml"
     context = torch.multiprocessing.get_context("fork")
@@ -232,6 +233,7 @@ def test_images_of_several_sizes_are_filled_up_with_what_is_not_valid(tmp_path: 
     assert np.array_equal(batch.image_BCHW[:, 0], np.where(valid, 7, 0))
 
 
+@pytest.mark.slow
 def test_a_user_s_mistake_comes_out_of_a_worker_as_one_line(dataset: Dataset) -> None:
     broken = dataset.items("train")[3].images[0]
     broken.write_bytes(broken.read_bytes()[:500])

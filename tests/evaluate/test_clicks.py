@@ -107,6 +107,7 @@ def test_a_lead_is_certain_where_pictures_differ_more_than_contestants_do() -> N
     assert ahead.regions == 10
 
 
+@pytest.mark.slow
 def test_held_out_scenes_are_not_those_nano_learns_from() -> None:
     from sensam.sam.nano.scenes import make_scene
 

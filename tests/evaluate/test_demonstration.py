@@ -11,6 +11,7 @@ from sensam.sam.model import build_sam
 from sensam.sam.weights import load_sam
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(4))
 def test_regions_asked_about_are_separate_and_clicked_inside(first: int) -> None:
     (scene,) = demo_scenes(1, first)

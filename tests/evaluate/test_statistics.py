@@ -78,6 +78,7 @@ def test_where_nothing_differs_one_in_twenty_is_called_a_difference(
     assert 0.005 <= np.mean(rejected) <= 0.065, np.mean(rejected)
 
 
+@pytest.mark.slow
 def test_a_test_over_images_alone_would_mistake_luck_of_seeds_for_a_difference() -> None:
     random = np.random.default_rng(3)
     draws = [effects(random, 3, 40, (1, 0.3, 0.3)) for _ in range(500)]
@@ -203,6 +204,7 @@ def test_mean_and_deviation() -> None:
     assert summary([0.4]) == (0.4, 0)
 
 
+@pytest.mark.slow
 def test_two_entries_of_equal_worth_are_told_apart_one_time_in_twenty() -> None:
     random = np.random.default_rng(11)
     rejected = []

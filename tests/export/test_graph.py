@@ -22,6 +22,8 @@ from sensam.maps import load_segmenter, predict
 from sensam.sensors import Sensor
 from tests.infer.mapmaking import BANDS, CLASSES, ground, network, read, segmenter, write_scene
 
+pytestmark = pytest.mark.slow  # making the exports takes seconds
+
 PACKED = Sensor.from_dict(
     {
         "name": "packed",
@@ -51,7 +53,6 @@ def made(tmp_path_factory):
     return model, path
 
 
-@pytest.mark.slow
 def test_an_onnx_file_computes_the_same_for_any_batch(made):
     model, path = made
     exported = load_onnx(path)
@@ -94,7 +95,6 @@ def test_deepness_finds_its_keys_and_the_scaling_is_in_the_graph(made):
     assert np.allclose(found.sum(1), 1, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_packed_bands_keep_their_meaning(tmp_path):
     model = segmenter(network(3), sensor=PACKED)
     exported = load_onnx(export_onnx(model, tmp_path / "packed.onnx", side=16))
@@ -102,7 +102,6 @@ def test_packed_bands_keep_their_meaning(tmp_path):
     assert (exported.logits(image).softmax(1) - model.logits(image).softmax(1)).abs().max() < 1e-3
 
 
-@pytest.mark.slow
 def test_any_size_where_the_network_can(tmp_path):
     model = segmenter(network(5))
     exported = load_onnx(export_onnx(model, tmp_path / "any.onnx", side=32, any_size=True))
@@ -113,7 +112,6 @@ def test_any_size_where_the_network_can(tmp_path):
         export_onnx(segmenter(Branching()), tmp_path / "branching.onnx", side=32, any_size=True)
 
 
-@pytest.mark.slow
 def test_eight_bits_cost_little_and_it_is_printed(tmp_path):
     torch.manual_seed(0)
     mixing = nn.Sequential(_Last(), nn.Linear(3, 64), nn.GELU(), nn.Linear(64, 4), _First()).eval()
@@ -156,7 +154,6 @@ def test_comparing_on_real_tiles(made, tmp_path):
     assert "tiles of your scenes" in str(compare(model, load_onnx(path), tiles, are_real=are_real))
 
 
-@pytest.mark.slow
 def test_torch_export_computes_the_same(tmp_path):
     model = segmenter(network(3))
     exported = read_program(export_program(model, tmp_path / "toy.pt2", side=32), model)
@@ -165,7 +162,6 @@ def test_torch_export_computes_the_same(tmp_path):
         assert (exported.logits(image).softmax(1) - model.logits(image).softmax(1)).abs().max() < 1e-5
 
 
-@pytest.mark.slow
 def test_an_onnx_file_maps_scenes(made, tmp_path):
     model, path = made
     scene = write_scene(tmp_path / "scene.tif", ground(80, 70))
@@ -176,7 +172,6 @@ def test_an_onnx_file_maps_scenes(made, tmp_path):
         predict(path, scene, tmp_path / "other.tif", size=64)
 
 
-@pytest.mark.slow
 def test_mapping_with_an_onnx_file_imports_nothing_that_trains(made, tmp_path):
     _, path = made
     scene = write_scene(tmp_path / "scene.tif", ground(40, 40))

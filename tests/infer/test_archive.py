@@ -80,6 +80,7 @@ def test_scenes_and_strips_give_what_single_maps_give(scenes, tmp_path):
     assert same(maps(tmp_path / "out"), maps(tmp_path / "single"))
 
 
+@pytest.mark.slow
 def test_running_again_does_only_what_is_missing(scenes, tmp_path):
     wanted = order()
     map_archive(wanted, scenes, tmp_path / "out", Here(wanted))
@@ -101,6 +102,7 @@ def test_running_again_does_only_what_is_missing(scenes, tmp_path):
     assert [entry["status"] for entry in manifest] == ["done"] * 3
 
 
+@pytest.mark.slow
 def test_an_empty_scene_fails_alone(scenes, tmp_path):
     empty = str(write_scene(tmp_path / "in" / "empty.tif", np.zeros((3, 40, 40), np.uint16)))
     wanted = order()

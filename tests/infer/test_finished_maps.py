@@ -25,6 +25,7 @@ from tests.infer.mapmaking import (
 )
 
 
+@pytest.mark.slow
 def test_outputs_appear_only_when_complete_and_a_second_run_goes_on(scene, tmp_path):
     path, _ = scene
     out = tmp_path / "out"

@@ -80,6 +80,7 @@ def test_a_large_map_has_tiles_and_overviews(tmp_path):
         assert file.overviews(1) == [2, 4]
 
 
+@pytest.mark.slow
 def test_extras_tell_how_sure_the_model_is(scene, tmp_path):
     path, pixels = scene
     model = segmenter()

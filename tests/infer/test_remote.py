@@ -97,6 +97,7 @@ def test_a_poor_connection_changes_nothing_but_time(server, tmp_path, fault):
     assert server.faults == 0
 
 
+@pytest.mark.slow
 def test_only_what_is_needed_is_read(server, tmp_path):
     pixels, url = serve(server)
     box = (500_000, 4_999_840, 500_160, 5_000_000)
@@ -106,6 +107,7 @@ def test_only_what_is_needed_is_read(server, tmp_path):
     assert sum(stop - start for start, stop in server.ranges) < length
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["s3", "gs"])
 def test_a_bucket_is_read_by_ranges_as_well(server, tmp_path, monkeypatch, scheme):
     """A server of one's own in place of the provider's, as for any store that speaks the same language."""

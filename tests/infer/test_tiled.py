@@ -105,6 +105,7 @@ def test_strips_make_the_same_numbers_as_the_whole(height, width, parts, overlap
     assert np.array_equal(run(scene, layout, spread, strips=strips)[0], whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 2, 5, 9])
 @pytest.mark.parametrize("wraps", [False, True])
 @pytest.mark.parametrize(("schedule", "batch"), [(beside, 2), (between, 2), (between, 1)])

@@ -34,6 +34,7 @@ def test_each_maps_any_number_of_bands_at_full_size(make_task: Make, name: str, 
     assert method(torch.randn(1, bands, 32, 19)).shape == (1, 3, 32, 19)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_each_learns_everything_by_one_budget_and_leaves_sam_alone(
     make_task: Make, make_batch: Callable[..., Batch], name: str

@@ -121,6 +121,7 @@ def snapshot(module: torch.nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in module.state_dict(keep_vars=True).items()}
 
 
+@pytest.mark.slow
 @CASES
 def test_its_stages_do_exactly_what_they_say(make: Callable[[str, int], Method], name: str, bands: int) -> None:
     method = make(name, bands)
@@ -194,6 +195,7 @@ def test_what_is_saved_comes_back_with_the_same_answers(
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @EVERY
 def test_it_is_described_and_survives_a_copy(make: Callable[[str, int], Method], name: str) -> None:
     method = make(name, 3)

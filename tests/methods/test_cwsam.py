@@ -149,6 +149,7 @@ class TestChoices:
             alone = torch.cat([method(one) for one in image(3, count=count).split(1)])
             torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
 
+    @pytest.mark.slow
     @torch.no_grad()
     def test_every_choice_is_used(self, make_task: MakeTask) -> None:
         task = make_task(3)
@@ -208,6 +209,7 @@ class TestCheckpoints:
             assert all(name.startswith(("encoder.host.", "decoder.mask_decoder.")) for name in missing)
             assert torch.equal(again.eval()(image(5)), method.eval()(image(5)))
 
+    @pytest.mark.slow
     @torch.no_grad()
     def test_several_on_one_sam_answer_as_each_alone(self, make_task: MakeTask, make_batch: MakeBatch) -> None:
         task = make_task(3)

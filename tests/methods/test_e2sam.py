@@ -33,6 +33,7 @@ def test_it_inherits_and_finetunes_with_any_number_of_bands(make_e2sam: Make, ma
     assert method(batch.image_BCHW[..., :19]).shape == (2, 3, 32, 19)
 
 
+@pytest.mark.slow
 def test_inheriting_needs_no_labels(make_e2sam: Make, make_batch: Make) -> None:
     method, batch = make_e2sam(), make_batch()
     assert not method.stages[0].needs_labels
@@ -272,6 +273,7 @@ def test_settings_that_contradict_each_other_are_refused(settings: dict[str, Any
         E2SamConfig.model_validate(settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1024, 1024), (512, 512), (448, 448), (512, 1024), (100, 200)])
 def test_tokens_are_one_for_each_patch_and_maps_have_the_size_of_the_image(size: tuple[int, int]) -> None:
     from sensam.methods.segmenting import SegmentingNet

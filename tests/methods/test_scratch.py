@@ -21,6 +21,7 @@ def test_logits_have_the_size_of_the_image(make_task: Callable[..., Task], bands
     assert method(torch.randn(2, bands, 32, 19)).shape == (2, 3, 32, 19)
 
 
+@pytest.mark.slow
 def test_it_learns_and_the_sam_it_started_from_does_not(
     make_task: Callable[..., Task], make_batch: Callable[..., Batch]
 ) -> None:

@@ -35,6 +35,7 @@ EVERY_PAIR = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("projector", "strategy"), EVERY_PAIR)
 def test_every_projector_with_every_strategy_learns_and_is_judged(projector: str, strategy: Strategy) -> None:
     method, batch = make(projector=projector.replace("preattn", "preattn(8,1,8)"), strategy=strategy), batch_of(4)
@@ -50,6 +51,7 @@ def test_every_projector_with_every_strategy_learns_and_is_judged(projector: str
     assert 0 <= report["click_iou"] <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_what_rests_stays_bitwise_and_the_transfer_layer_always_learns(strategy: Strategy) -> None:
     method = make(strategy=strategy)
@@ -98,6 +100,7 @@ def test_the_sam_of_the_task_is_never_changed_and_comes_back_bit_for_bit() -> No
         assert all(torch.equal(value, before[name]) for name, value in state.items())
 
 
+@pytest.mark.slow
 def test_an_inherited_student_needs_no_projector_and_may_have_one() -> None:
     student = make_sam(bands=5)
     plain = make(5, sam=student, projector="none")
@@ -192,6 +195,7 @@ def test_merged_answers_the_same() -> None:
         method(image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["lora", "full"])
 def test_classes_by_the_class_wise_decoder_on_any_encoder(strategy: Strategy) -> None:
     method, batch = make(13, head="classwise", strategy=strategy), batch_of(13)
@@ -206,6 +210,7 @@ def test_classes_by_the_class_wise_decoder_on_any_encoder(strategy: Strategy) ->
     assert method.stages[0].judged_by == "classes"
 
 
+@pytest.mark.slow
 def test_what_is_wrong_about_the_authors_parts_comes_with_their_protocol_alone() -> None:
     def size(protocol: str) -> torch.Size:
         method = make(protocol=protocol, projector="mlp_tuned_pe")

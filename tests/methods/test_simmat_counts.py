@@ -17,6 +17,7 @@ with torch.device("meta"):
     VIT_B = Sam(anatomy("b"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "total"),
     [

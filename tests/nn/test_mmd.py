@@ -24,6 +24,7 @@ def maps(count: int, features: int, seed: int = 0, shift: float = 0.0) -> Tensor
     return torch.randn(count, features, generator=torch.Generator().manual_seed(seed)) + shift
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "features"), [(2, 7), (5, 100_003)])
 def test_it_is_the_official_form_to_a_part_in_ten_thousand_of_float64(count: int, features: int) -> None:
     student, teacher = maps(count, features, 0, 0.3).requires_grad_(), maps(count, features, 1)

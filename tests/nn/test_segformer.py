@@ -59,6 +59,7 @@ def test_padding_changes_neither_the_size_of_levels_nor_of_logits() -> None:
     assert shapes[0] == shapes[1]
 
 
+@pytest.mark.slow
 def test_a_trained_one_comes_back_from_a_folder(tmp_path: Path) -> None:
     net = build_segformer("b0", bands=3, classes=2, head=8).eval()
     net.net.config.id2label = {0: "road", 1: "sky"}
@@ -83,6 +84,7 @@ def test_a_student_starts_from_published_kernels_spread_over_its_bands(tmp_path:
         assert torch.allclose(ours, expected, atol=1e-4), "a grey image looks the same to both"
 
 
+@pytest.mark.slow
 def test_mistakes_are_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(SensamError, match="Did you mean 'b0'"):
         build_segformer("b00", bands=3, classes=2)

@@ -28,6 +28,7 @@ def test_three_different_bands_and_balanced_together(bands: int, count: int, see
     assert max(shares) - min(shares) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bands", "count"), [(4, 1), (4, 3), (5, 2)])
 def test_every_triple_is_as_likely_also_as_one_of_several(bands: int, count: int) -> None:
     generator = dice()

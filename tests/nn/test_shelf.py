@@ -38,6 +38,7 @@ def fill(folder: Path, start: int) -> None:
         shelf.put(str(number % 80), torch.full((1000,), float(number % 80)))
 
 
+@pytest.mark.slow
 def test_processes_share_it(tmp_path: Path) -> None:
     context = get_context("fork")
     workers = [context.Process(target=fill, args=(tmp_path, start)) for start in (0, 20, 40)]

@@ -98,6 +98,7 @@ def test_kept_features_are_found_again_and_the_log_says_how_often(teacher: Path,
     assert kept == pytest.approx(live, rel=5e-3)
 
 
+@pytest.mark.slow
 def test_images_without_masks_and_classes_are_enough(teacher: Path, tmp_path: Path) -> None:
     write(family("sar"), tmp_path / "radar", counts={"train": 4}, size=(32, 32), seed=0, unlabelled=["train"])
     (tmp_path / "radar" / "dataset.yaml").unlink()

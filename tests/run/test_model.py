@@ -150,6 +150,7 @@ def test_a_run_is_not_overwritten_and_not_resumed_with_other_settings(fog: Path,
         train(fog, method=TINY, out=out, resume=True, **{**QUICK, "batch": 4})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
@@ -174,6 +175,7 @@ def test_training_in_half_precision_ends_in_numbers(fog: Path, tmp_path: Path) -
     assert all(weight.isfinite().all() for weight in model.method.state_dict().values())
 
 
+@pytest.mark.slow
 def test_labels_that_are_not_there_are_missed_before_anything_is_learnt(fog: Path, tmp_path: Path) -> None:
     values = yaml.safe_load((fog / "dataset.yaml").read_text()) | {"root": str(fog)}
     del values["masks"], values["classes"]

@@ -103,6 +103,7 @@ def test_any_number_of_bands(bands: int) -> None:
     assert encoder.tokens(torch.randn(1, bands, 20, 28)).shape == (1, 5, 7, 32)
 
 
+@pytest.mark.slow
 def test_shapes_without_numbers() -> None:
     """On PyTorch's meta device, where a size is known in an instant."""
     with torch.device("meta"):

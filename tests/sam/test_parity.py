@@ -73,6 +73,7 @@ def test_image_to_masks(pair: Pair, size: int, window: int, multimask: bool) -> 
     assert (scores - theirs.iou_scores.flatten(0, 1)).abs().max() < CLOSE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("multimask", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 def test_prompts_on_a_batch(pair: Pair, kind: str, multimask: bool) -> None:
@@ -156,6 +157,7 @@ def resampled_twin(pair: Pair, sam: Sam, size: int) -> SamModel:
     return twin
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [32, 48, 96, 128])
 def test_sizes_other_than_the_trained_one(pair: Pair, make_sam: Callable[..., Sam], size: int) -> None:
     sam = make_sam()

@@ -166,6 +166,7 @@ def test_another_size_than_asked_for(make_sam: MakeSam, tmp_path: Path) -> None:
         load_sam(tmp_path / "w.pth", size="b")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [{PLACE_CODE}, {TIED_PLACE_CODE}, {PLACE_CODE, TIED_PLACE_CODE}])
 def test_the_tied_matrix_under_either_name(make_sam: MakeSam, tmp_path: Path, kept: set[str]) -> None:
     sam = make_sam()
@@ -231,6 +232,7 @@ def test_inflating_to_the_files_own_bands_changes_nothing(make_sam: MakeSam, tmp
     assert "inflated" not in str(loaded.loaded)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bands", [3, 5])
 def test_a_random_stem_is_drawn_anew(make_sam: MakeSam, tmp_path: Path, bands: int) -> None:
     sam = make_sam()
@@ -251,6 +253,7 @@ def test_a_random_stem_is_drawn_anew(make_sam: MakeSam, tmp_path: Path, bands: i
     assert not torch.equal(drawn[0], drawn[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("bands", [1, 3])
 def test_transformers_reads_what_we_save(make_sam: MakeSam, tmp_path: Path, half: bool, bands: int) -> None:

@@ -47,6 +47,7 @@ def stage_run(
     return StageRun(desk, method, lesson, Progress(stage=number))
 
 
+@pytest.mark.slow
 def test_accumulating_small_batches_is_one_large_batch(tmp_path: Path) -> None:
     methods = []
     for batch, accumulate in ((4, 1), (2, 2), (1, 4)):

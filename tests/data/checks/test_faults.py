@@ -208,6 +208,7 @@ def test_at_least_thirty() -> None:
     assert len(FAULTS) >= 30
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # faults without a place on Earth
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_reported_with_file_and_remedy(name: str, make_set: Any) -> None:

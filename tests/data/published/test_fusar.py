@@ -46,6 +46,7 @@ def numbers(dataset: object, split: str) -> set[int]:
     return {int(item.key) for item in dataset.items(split)}  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_the_published_split(tiles: Path) -> None:
     dataset = open_fusar_map(tiles)
     train, val, test = (numbers(dataset, split) for split in ("train", "val", "test"))
@@ -78,6 +79,7 @@ def test_image_and_label_belong_together_by_number(tiles: Path) -> None:
         assert np.array_equal(dataset.read_label(item), label(number))
 
 
+@pytest.mark.slow
 def test_fed_as_a_grey_photograph(tiles: Path) -> None:
     (batch,) = Loader(EvaluationStream(open_fusar_map(tiles), "test"), batch_size=80)
     stored = np.array([int(key) % 256 for key in batch.keys])

@@ -74,6 +74,7 @@ def test_a_fisheye_goes_on_behind_the_camera() -> None:
     np.testing.assert_allclose(rays[:, 0, 0], [-1, 0, 0], atol=1e-6)
 
 
+@pytest.mark.slow
 @given(
     x=st.floats(-20, 20), y=st.floats(-20, 20), z=st.floats(-3, 6),
     halves=st.tuples(st.floats(0.1, 4), st.floats(0.1, 4), st.floats(0.1, 4)),

@@ -43,6 +43,7 @@ def test_best_interval_is_the_best_of_all_intervals() -> None:
     assert (called & is_class).sum() / (called | is_class).sum() == pytest.approx(found.iou)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*TELLING, "sar"])
 def test_no_band_gives_a_class_away(name: str) -> None:
     of = family(name)

@@ -18,6 +18,7 @@ COUNTS = {"train": 2, "val": 1}
 NAMES = ("seafog", "drive", "sar:dual", "modality:depth", "panorama")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "uint16"])
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_written_is_read_back(name: str, dtype: str, tmp_path: Path) -> None:

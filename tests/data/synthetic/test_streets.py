@@ -89,6 +89,7 @@ def test_a_fisheye_sees_within_its_circle() -> None:
     assert scene.label_HW[62, 32] != SKY
 
 
+@pytest.mark.slow
 def test_the_field_of_view_can_be_given() -> None:
     for fov in (50.0, 110.0):
         scene = panoramas.draw(np.random.default_rng(0), SIZE, "perspective", fov_deg=fov)

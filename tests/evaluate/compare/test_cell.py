@@ -41,6 +41,7 @@ def test_scores_of_a_cell_that_contradict_each_other_are_refused(monkeypatch: py
         score(evidence, ("no", "fog"))
 
 
+@pytest.mark.slow
 def test_a_student_can_be_what_all_entries_start_from(
     make_plan: Callable[..., Plan], tiny_sam: Path, drive_data: Path, tmp_path: Path
 ) -> None:

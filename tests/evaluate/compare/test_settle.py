@@ -49,6 +49,7 @@ def steps_of(bench: Bench, name: str) -> int:
     return found.steps
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_a_clock_of_our_own")
 def test_minutes_are_as_many_steps_on_labels_as_fit(make_plan: MakePlan, make_bench: MakeBench) -> None:
     own_rate = {"method": "scratch", "stages": {"finetune": {"rate": 1e-3}}}

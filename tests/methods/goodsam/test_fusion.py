@@ -225,6 +225,7 @@ def test_masks_improve_the_assistant_the_more_of_them_are_found() -> None:
     assert usual[1] - alone[1] >= 4, "near boundaries"
 
 
+@pytest.mark.slow
 def test_masks_of_another_image_are_found_out() -> None:
     worlds = [make_world(seed) for seed in range(20)]
     masks = [simulate_masks(world.instance_HW, seed, drop=0.15) for seed, world in enumerate(worlds)]

@@ -92,6 +92,7 @@ def test_every_stage_learns_and_nothing_else_moves(make_task: Callable[..., Task
     assert method.stages[-1].discards == ("source", "adapted", "teacher", "projectors")
 
 
+@pytest.mark.slow
 def test_losses_of_distillation_reach_the_student_alone(make_task: Callable[..., Task], make_config: Make) -> None:
     method = GoodSam(make_task(), make_config())
     for parameter in method.parameters():
@@ -160,6 +161,7 @@ def test_one_row_or_more_soft_or_hard(
     assert {"ensemble", "windows", "features", "purity", "cached"} <= log[0].keys()
 
 
+@pytest.mark.slow
 def test_a_second_pass_of_the_student_on_windows_is_a_choice(make_task: Callable[..., Task], make_config: Make) -> None:
     only = {"ensemble": 0, "windows": 0, "features": 0, "student_on_windows": 1.0}
     method = GoodSam(make_task(), make_config(distil=only, windows={"columns": 3}), assistant=Blurred())
@@ -302,6 +304,7 @@ def test_light_changes_for_the_student_alone_and_can_be_repeated(
     assert (lit[0][:, :, :4] == 0).all()
 
 
+@pytest.mark.slow
 def test_perspective_views_of_labelled_panoramas(make_task: Callable[..., Task], make_config: Make) -> None:
     method = GoodSam(make_task(), make_config(cut_views=True))
     (log,) = step(method, method.stages[0], batch_of(labels=True, size=(96, 192)))

@@ -89,6 +89,7 @@ def test_every_stage_learns_from_views(make_task: Callable[..., Task], make_conf
     assert [log["cached"].item() for log in found] == [0, 1, 1]
 
 
+@pytest.mark.slow
 @shapes
 def test_the_ensemble_of_views(make_task: Callable[..., Task], make_config: Make, geometry: str) -> None:
     settings = {"distil": {"features": 0}, "windows": GNOMONIC, "assistant": "given:elsewhere"}

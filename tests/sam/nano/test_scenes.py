@@ -35,6 +35,7 @@ def test_regions_are_unions_of_parts_and_large_enough_to_click() -> None:
             assert region.sum() >= 0.004 * region.size
 
 
+@pytest.mark.slow
 def test_regions_differ_in_looks_from_what_surrounds_them() -> None:
     """A label without any trace in the image would teach nothing: most regions have their own mean colour."""
     told_apart = total = 0
