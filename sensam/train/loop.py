@@ -24,7 +24,7 @@ from sensam.train.display import Display
 from sensam.train.groups import parameter_groups
 from sensam.train.journal import Journal
 from sensam.train.judges import Judge
-from sensam.train.memory import advise_fewer, advise_smaller, explaining_memory, save_memory
+from sensam.train.memory import advise_fewer, advise_smaller, advise_while_judging, explaining_memory, save_memory
 from sensam.train.optimisers import build_optimisers
 from sensam.train.schedule import Schedule
 from sensam.train.trackers import Tracker
@@ -265,7 +265,9 @@ class StageRun:
         total: Tensor | None = None
         with fabric.autocast():
             for places, batch in zip(loader.places, loader, strict=True):
-                found = judge.measure(self.method, batch, Moment(self.desk.seed, 0, 0, places))
+                moment = Moment(self.desk.seed, 0, 0, places)
+                with explaining_memory(partial(advise_while_judging, fabric, self.method, self.lesson, batch, moment)):
+                    found = judge.measure(self.method, batch, moment)
                 total = found if total is None else total + found
         assert total is not None
         if fabric.global_rank >= len(loader.stream):  # more processes than samples: this one repeated another's

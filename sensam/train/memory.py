@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sensam.errors import SettingsError
-from sensam.methods.base import Moment
+from sensam.methods.base import Method, Moment
 from sensam.sam.encoder import ImageEncoder
 from sensam.types import Batch
 
@@ -82,6 +82,40 @@ def advise_smaller(fabric: Fabric, module: Any, lesson: "Lesson", batch: Batch, 
     return f"{found} Nothing smaller fitted either. Try {' and '.join(others)}, or a smaller teacher."
 
 
+def advise_while_judging(fabric: Fabric, method: Method, lesson: "Lesson", batch: Batch, moment: Moment) -> str:
+    """What helps where validation, which keeps nothing for a gradient, does not fit."""
+    found = f"Memory ran out while validating stage {lesson.stage.name} with batch {len(batch)}"
+    rows = len(batch) // 2
+    while rows and not _can_be_judged(fabric, method, lesson, _part(batch, rows, batch.image_BCHW.shape[-1]), moment):
+        rows //= 2
+    if not rows:
+        return f"{found}. Nothing smaller fitted. Use a smaller --set train.size, or --set train.validations=0."
+    factor = -(-len(batch) // rows) * lesson.settings.accumulate
+    return f"{found}. Tried: batch {rows} fits. Use --set train.batch={rows} --set train.accumulate={factor}."
+
+
+def _can_be_judged(fabric: Fabric, method: Method, lesson: "Lesson", batch: Batch, moment: Moment) -> bool:
+    assert lesson.judge is not None
+    _forget()
+    try:
+        with torch.no_grad(), fabric.autocast():
+            lesson.judge.measure(method, batch, replace(moment, places=_first(moment.places, batch)))
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            return False
+        raise
+    return True
+
+
+def _forget() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _first(places: range, batch: Batch) -> range:
+    return range(places.start, places.start + len(batch))
+
+
 def _largest_batch(fabric: Fabric, module: Any, lesson: "Lesson", batch: Batch, moment: Moment) -> int | None:
     rows = len(batch) // 2
     while rows:
@@ -115,12 +149,10 @@ def _part(batch: Batch, rows: int, side: int) -> Batch:
 def _fits(fabric: Fabric, module: Any, lesson: "Lesson", batch: Batch, moment: Moment) -> bool:
     """Whether the loss and its gradient of such a batch can be computed, in the run's precision."""
     module.zero_grad(set_to_none=True)
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    places = range(moment.places.start, moment.places.start + len(batch))
+    _forget()
     try:
         with fabric.autocast():
-            loss = lesson.stage.loss(batch, replace(moment, places=places))["loss"]
+            loss = lesson.stage.loss(batch, replace(moment, places=_first(moment.places, batch)))["loss"]
         loss.backward()
     except SettingsError:  # such a batch is no batch to the method, as a single map is none to MMD over maps
         return False

@@ -1,11 +1,12 @@
 """Memory that runs out becomes one line with settings that were tried and fit."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from sensam.config import MachineSettings
 from sensam.data.loader import Loader
@@ -15,6 +16,7 @@ from sensam.methods.base import Losses, Method, Moment, Task
 from sensam.methods.e2sam import E2Sam, E2SamConfig
 from sensam.sam.encoder import ImageEncoder
 from sensam.sam.model import Sam
+from sensam.train.judges import ClassJudge
 from sensam.train.loop import StageRun
 from sensam.train.machine import start_machine
 from sensam.train.memory import save_memory
@@ -113,6 +115,32 @@ def test_an_optimiser_that_does_not_fit_is_not_blamed_on_the_batch(
 def test_where_one_image_is_too_much_nothing_is_promised(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="Nothing smaller fitted"):
         run_with(tmp_path, 0, CUDA).fit()
+
+
+@dataclass(frozen=True)
+class Narrow(ClassJudge):
+    """Validation that has memory for so many pixels."""
+
+    pixels: int = 0
+
+    def measure(self, method: Method, batch: Batch, moment: Moment) -> Tensor:
+        if batch.valid_BHW.numel() > self.pixels:
+            raise CUDA
+        return super().measure(method, batch, moment)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "advice"),
+    [
+        (2 * 64, r"batch 3\. Tried: batch 1 fits\. Use --set train\.batch=1 --set train\.accumulate=3\."),
+        (63, r"Nothing smaller fitted\. Use a smaller --set train\.size"),
+    ],
+)
+def test_validation_that_does_not_fit_is_told_what_would(tmp_path: Path, pixels: int, advice: str) -> None:
+    method = Norms()
+    judge = Narrow(method.task.classes, 255, pixels=pixels)
+    with pytest.raises(SettingsError, match=f"while validating stage .* {advice}"):
+        stage_run(tmp_path, method, judge=judge, validations=1).fit()
 
 
 def test_another_error_stays_what_it_is(tmp_path: Path) -> None:
