@@ -109,6 +109,11 @@ class Plan(_Frozen):
         wrong = [field for field in MAKES_STUDENTS if getattr(entry, field) != getattr(owner, field)]
         if wrong:
             raise ValueError(f"entry {name} begins from students of {of}, but differs from it in {', '.join(wrong)}")
+        if entry.tune or not (self.steps or self.inherit_steps or entry.inherit_steps):
+            raise ValueError(
+                f"entry {name} begins from students of {of}, but what is tuned or timed may come out otherwise for the "
+                "two; leave out tune, and set inherit_steps where minutes are the budget"
+            )
 
     def cells(self) -> Iterator["Cell"]:
         """Every combination, seed by seed: what is stopped early is complete for its first seeds."""

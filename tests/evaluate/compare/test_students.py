@@ -59,6 +59,16 @@ def test_students_of_another_kind_are_refused(make_plan: MakePlan, own: dict[str
         make_plan(entries=entries)
 
 
+def test_what_is_found_out_for_each_entry_may_not_shape_students_of_two(make_plan: MakePlan) -> None:
+    two = {"plain": OWN, "other": {**OWN, "students_of": "plain"}}
+    with pytest.raises(SettingsError, match="set inherit_steps where minutes are the budget"):
+        make_plan(entries=two, minutes=1)
+    assert make_plan(entries=two, minutes=1, inherit_steps=3)
+    tuned = {name: {**entry, "tune": {"rate": [1e-3, 1e-4]}} for name, entry in two.items()}
+    with pytest.raises(SettingsError, match="leave out tune"):
+        make_plan(entries=tuned)
+
+
 def test_settings_that_shape_a_student_may_not_differ(make_plan: MakePlan, tmp_path: Path) -> None:
     entries = {"plain": OWN, "other": {**OWN, "students_of": "plain", "settings": {"triples": 2, "loss": "dice"}}}
     with pytest.raises(SettingsError, match=r"inherit with another triples\. Leave students_of out, or change class_"):
