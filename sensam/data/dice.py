@@ -12,9 +12,13 @@ class Dice:
     """
 
     def __init__(self, seed: int, purpose: int) -> None:
+        self._seed, self._purpose = seed, purpose
         self._bits = np.random.Philox(key=np.array([seed, purpose], np.uint64))
         self._state = self._bits.state
         self._generator = np.random.Generator(self._bits)
+
+    def __reduce__(self) -> tuple[type["Dice"], tuple[int, int]]:
+        return Dice, (self._seed, self._purpose)  # NumPy 1 gives a pickled generator bits of its own
 
     def at(self, *place: int) -> np.random.Generator:
         """The generator at a place of up to three numbers."""

@@ -62,7 +62,7 @@ def test_fractions_after_whole_numbers_and_files_packed_otherwise() -> None:
     first, second = np.arange(100, dtype=np.float32), np.arange(0, 50, 0.5, dtype=np.float32)
     gatherer.add(first, (2.0, 1.0))
     gatherer.add(second, (4.0, 1.0))
-    physical = np.concatenate([first * 2 + 1, second * 4 + 1])
+    physical = np.concatenate([first * 2 + 1, second * 4 + 1]).astype(np.float64)
     summary = gatherer.summary()
     assert summary is not None
     assert np.isclose(summary.mean, physical.mean(), rtol=1e-12)

@@ -6,7 +6,6 @@ import sys
 from dataclasses import replace
 
 import numpy as np
-import onnx
 import pytest
 import torch
 from torch import nn
@@ -22,6 +21,7 @@ from sensam.maps import load_segmenter, predict
 from sensam.sensors import Sensor
 from tests.infer.mapmaking import BANDS, CLASSES, ground, network, read, segmenter, write_scene
 
+onnx = pytest.importorskip("onnx")
 pytestmark = pytest.mark.slow  # making the exports takes seconds
 
 PACKED = Sensor.from_dict(

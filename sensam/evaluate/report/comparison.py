@@ -221,18 +221,18 @@ def draw_bars(outcome: Outcome, folder: Path) -> str:
     """IoU of every class, of the best few entries."""
     if not outcome.classes:
         return ""
-    names = [standing.name for standing in outcome.standings][:MOST_BARS]
+    everyone = [standing.name for standing in outcome.standings]
     bars = {
         name: {
             kind: Point(100 * mean, 100 * (mean - spread), 100 * (mean + spread))
             for kind, (mean, spread) in outcome.class_scores(name).items()
         }
-        for name in names
+        for name in everyone[:MOST_BARS]
     }
     whiskers = "; whiskers are one standard deviation over seeds" if len(outcome.seeds) > 1 else ""
-    note = "" if len(outcome.standings) <= MOST_BARS else f" The best {MOST_BARS} of {len(outcome.standings)} entries."
+    note = "" if len(everyone) <= MOST_BARS else f" The best {MOST_BARS} of {len(everyone)} entries."
     return plot(
-        save(draw_class_bars(bars), folder / PLOTS / "classes"),
+        save(draw_class_bars(bars, everyone), folder / PLOTS / "classes"),
         f"IoU of every class{whiskers}.{note}",
     )
 

@@ -199,13 +199,13 @@ def draw_confusion(matrix_KK: NDArray[np.int64], classes: Sequence[str], title: 
         return figure
 
 
-def draw_class_bars(by_entry: Mapping[str, Mapping[str, Point]]) -> Figure:
-    """IoU of every class, entries side by side; whiskers are the spread over seeds."""
+def draw_class_bars(by_entry: Mapping[str, Mapping[str, Point]], of: Sequence[str]) -> Figure:
+    """IoU of every class, some entries of all side by side; whiskers are the spread over seeds."""
     with mpl.rc_context(MATPLOTLIB):
         classes = list(dict.fromkeys(name for bars in by_entry.values() for name in bars))
         width = 0.82 / max(1, len(by_entry))
         figure, axes = _figure((max(WIDE[0], 0.16 * len(classes) * len(by_entry) + 2), WIDE[1]))
-        colours = colour_of(sorted(by_entry))
+        colours = colour_of(sorted(of))
         for place, (entry, bars) in enumerate(by_entry.items()):
             xs = [
                 number + (place - (len(by_entry) - 1) / 2) * width

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from PIL import Image
 
 from sensam.data.dataset import Dataset, open_dataset
@@ -18,7 +19,7 @@ from sensam.data.synthetic import family, write
 from sensam.evaluate.outcome import Outcome
 from sensam.evaluate.report.comparison import Extras, write_report
 from sensam.evaluate.report.panels import choose_cases, draw_cases, kept_keys, mistakes, painted
-from sensam.evaluate.report.plots import draw_confusion, frontier, save
+from sensam.evaluate.report.plots import Point, draw_class_bars, draw_confusion, draw_ranking, frontier, save
 from sensam.evaluate.report.tables import Number, Table
 from sensam.evaluate.statistics import miou_of
 from sensam.train.confusion import MIOU_MEANS
@@ -212,6 +213,18 @@ def test_a_confusion_is_drawn_in_parts_of_its_rows(tmp_path: Path) -> None:
     save(draw_confusion(np.array([[3, 1], [0, 8]]), ("sea", "fog"), "e2sam"), tmp_path / "confusion")
     numbers = re.findall(r">(\d+)</text>", (tmp_path / "confusion.svg").read_text())
     assert numbers == ["75", "25", "100"]
+
+
+def test_an_entry_has_one_colour_also_among_the_best_few() -> None:
+    point = Point(50, 40, 60)
+    everyone = ["zeta", "alpha", "mu"]
+    ranking = draw_ranking(dict.fromkeys(everyone, point), "mIoU, %")
+    bars = draw_class_bars({"mu": {"fog": point}}, everyone)
+    drawn = {int(line.get_ydata()[0]): line.get_color() for line in ranking.axes[0].lines if line.get_marker() == "o"}
+    names = [label.get_text() for label in ranking.axes[0].get_yticklabels()]
+    (bar,) = bars.axes[0].patches
+    assert to_hex(bar.get_facecolor()) == drawn[names.index("mu")]
+    assert len(set(drawn.values())) == 3
 
 
 def test_cases_are_the_extremes_and_the_middle(outcome: Outcome) -> None:
