@@ -8,6 +8,8 @@ import typer
 from sensam.cli.loading import load_shown
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from sensam.evaluate.clicks import Score
     from sensam.evaluate.contest import Contest
     from sensam.evaluate.demonstration import Answer
@@ -98,18 +100,21 @@ def _print_scores(title: str, found: "Contest") -> None:
     asked = found.leads[0].box.regions
     table = Table("", "one click", "box", title=f"{title}: mean IoU of {asked} regions [95 %]")
     for row in found.entries:
-        table.add_row(row.name, _cell(row.click, ""), _cell(row.box, ""))
-    title = f"{found.entries[0].name} ahead, region by region [95 %]"
-    ahead = Table("", "one click", "box", "a closer look", title=title)
+        table.add_row(row.name, *(_cell(score, "") if score else "" for score in (row.click, row.box)))
+    ahead = Table("", "ahead by", title=f"{found.entries[0].name} and its rivals, region by region [95 %]")
     for rival in found.leads:
-        ahead.add_row(rival.over, *(_cell(each, "+") for each in (rival.click, rival.box, rival.closer)))
+        for kind, lead in (("one click", rival.click), ("box", rival.box), ("a closer look", rival.closer)):
+            if lead:
+                ahead.add_row(f"{kind}, over {rival.over}", _cell(lead, "+"))
     console = Console()
     console.print(table)
     console.print(ahead)
 
 
-def _cell(score: "Score | None", sign: str) -> str:
-    return f"{score.mean:{sign}.3f} [{score.low:{sign}.3f}, {score.high:{sign}.3f}]" if score else ""
+def _cell(score: "Score", sign: str) -> "Text":
+    from rich.text import Text
+
+    return Text(f"{score.mean:{sign}.3f} [{score.low:{sign}.3f}, {score.high:{sign}.3f}]", no_wrap=True)
 
 
 @teacher.command()
