@@ -49,7 +49,7 @@ class Budget:
     window: int = 64  # and of what is learnt from at a time
     scene: int = 512  # and of the scene that is mapped
     inherit_steps: int = 400
-    learn_steps: int = 200
+    learn_steps: int = 150
     batch: int = 8
     rate: float = 1e-3  # a student of nano's size learns faster than SAM's
     seed: int = 0

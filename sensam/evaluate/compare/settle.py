@@ -120,7 +120,10 @@ def with_control(plan: Plan, folder: Path) -> Plan:
             totals.append(steps + len(stages.unlabelled) * (entry.inherit_steps or plan.inherit_steps or steps))
     if not totals:
         return plan
+    scratch = (each for each in plan.entries.values() if each.method == "scratch" and not (each.bands or each.domains))
+    like = next(scratch, Entry(method="scratch"))  # it learns as the untrained start that it is compared with does
     # With minutes nobody knows the steps yet: `settle` finds how many fit, with the time of inheritance besides.
-    control = Entry(method="scratch", steps=max(totals) if plan.steps is not None else None)
+    total = max(totals) if plan.steps is not None else None
+    control = Entry(method="scratch", steps=total, settings=like.settings, train=like.train)
     entries: Mapping[str, Entry] = {**plan.entries, CONTROL: control}
     return plan.model_copy(update={"entries": entries})

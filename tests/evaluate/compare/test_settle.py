@@ -70,6 +70,18 @@ def test_the_control_has_the_minutes_of_both_stages(
     assert steps_of(bench, CONTROL) == control
 
 
+def test_the_control_learns_as_the_untrained_start_does(make_plan: MakePlan, make_bench: MakeBench) -> None:
+    entries = {
+        "by day": {"method": "scratch", "domains": ["daytime"]},
+        "scratch": {"method": "scratch", "settings": {"loss": "dice"}, "train": {"rate": 3e-4}},
+        "e2sam": {"method": "e2sam"},
+    }
+    plan = make_bench(make_plan(entries=entries, inherit_steps=3)).plan
+    control, like = plan.entries[CONTROL], plan.entries["scratch"]
+    assert (control.settings, control.train, control.steps) == (like.settings, like.train, 5)
+    assert control.domains is None
+
+
 def test_tuning_takes_what_is_best_on_validation(
     make_plan: MakePlan, make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
