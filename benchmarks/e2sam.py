@@ -41,9 +41,7 @@ KNOWING = ("sam3", "resam", "e2sam")  # their encoders come from SAM or have inh
 # than two do: by validation E2SAM had 0.18 after 400 steps, 0.25 after 800, 0.29 after 2000.
 ON_GENERATED, ON_REAL = 250, 400
 STEPS = {**dict.fromkeys(GENERATED, ON_GENERATED), "worldcover12_hls": 2000}
-MISSING = "e2sam, bands go missing"
-SHORTER = {"e2sam, a quarter of inheritance": 4, "e2sam, half of inheritance": 2}  # what its steps are divided by
-SCARCE = ("seafog", "water12_hls")  # sets of which shares of the labels are tried too
+MISSING, BRIEF = "e2sam, bands go missing", "e2sam, a quarter of inheritance"
 DAYTIME = ("scratch", "repe", "e2sam")  # entries of `drive` that also learn by day alone
 DETAILED = ("scratch", "e2sam")  # entries that are also tried with a decoder that sees pixels
 Say = Callable[[str], None]
@@ -59,8 +57,7 @@ def entries(name: str, settings: dict[str, Any], inherit_steps: int) -> dict[str
     found["e2sam, detail"]["students_of"] = "e2sam"
     if name == "seafog":
         found[MISSING] = once("e2sam", {**settings, "band_dropout": 0.3})
-        for entry, divisor in SHORTER.items():
-            found[entry] = once("e2sam", settings) | {"inherit_steps": max(1, inherit_steps // divisor)}
+        found[BRIEF] = once("e2sam", settings) | {"inherit_steps": max(1, inherit_steps // 4)}
     if name == "drive":
         for method in DAYTIME:
             own = settings if method == "e2sam" else recipe(method)
@@ -79,13 +76,13 @@ def recipe(method: str) -> dict[str, Any]:
 
 
 def make_plan(name: str, data: Path, arguments: argparse.Namespace) -> Plan:
-    """One budget for all."""
+    """One budget for all; only where labels are what is scarce are shares of them tried."""
     settings = {"triples": arguments.triples, "neck_loss": arguments.neck_loss, "log_picks": True}
     values = {
         "data": str(data),
         "entries": entries(name, settings, arguments.inherit_steps),
         "seeds": arguments.seeds,
-        "shares": list(SHARES) if name in SCARCE and not arguments.quick else [1.0],
+        "shares": list(SHARES) if name == "seafog" and not arguments.quick else [1.0],
         "steps": arguments.steps or STEPS.get(name, ON_REAL),
         "inherit_steps": arguments.inherit_steps,
         "inherit": {"optimiser": "muon"},
