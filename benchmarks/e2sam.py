@@ -25,9 +25,8 @@ from sensam.config import MachineSettings
 from sensam.data.dataset import open_dataset
 from sensam.evaluate.answer import headline, ranking_lines
 from sensam.evaluate.compare import runner
-from sensam.evaluate.compare.cell import inheritance_folder
 from sensam.evaluate.compare.gather import gather, report
-from sensam.evaluate.compare.plan import CONTROL, Cell, Plan, parse_plan
+from sensam.evaluate.compare.plan import CONTROL, Cell, Plan, inheritance_folder, parse_plan
 from sensam.evaluate.outcome import Outcome
 from sensam.evaluate.walk import GENTLE, LOSS
 from sensam.run import Model, load
@@ -60,8 +59,7 @@ def entries(name: str, settings: dict[str, Any], inherit_steps: int) -> dict[str
         found[BRIEF] = once("e2sam", settings) | {"inherit_steps": max(1, inherit_steps // 4)}
     if name == "drive":
         for method in DAYTIME:
-            own = settings if method == "e2sam" else recipe(method)
-            found[f"{method}, day alone"] = {"method": method, "domains": ["daytime"], "settings": own}
+            found[f"{method}, day alone"] = {**found[method], "domains": ["daytime"]}
     return found
 
 

@@ -18,6 +18,7 @@ from sensam.data.loader import Loader
 from sensam.errors import InputError
 from sensam.methods.base import Losses, Method, Moment, Stage
 from sensam.nn.joint_norm import join_norms
+from sensam.nn.losses import mass
 from sensam.nn.surgery import freeze_all_but, holdings
 from sensam.train.checkpoint import Best, Checkpoints, Progress
 from sensam.train.display import Display
@@ -180,7 +181,7 @@ class StageRun:
         if self.lesson.stage.mass is not None:
             return self.lesson.stage.mass(batch).double()
         if self.lesson.stage.needs_labels and batch.label_BHW is not None:
-            return (batch.label_BHW != self.lesson.ignore).sum().double()
+            return mass(batch.label_BHW, self.lesson.ignore).double()
         return torch.tensor(len(batch), dtype=torch.float64, device=batch.image_BCHW.device)
 
     def _over_all(self, value: Tensor) -> Tensor:

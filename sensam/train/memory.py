@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from traceback import clear_frames
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from lightning_fabric import Fabric
@@ -60,21 +60,24 @@ def advise_fewer(lesson: "Lesson", learning: Sequence[Tensor]) -> str:
     )
 
 
-def advise_smaller(fabric: Fabric, module: Any, lesson: "Lesson", batch: Batch, moment: Moment) -> str:
-    """Settings with which a batch fits. The method is of no use afterwards."""
-    settings, name = lesson.settings, lesson.stage.name
+def advise_smaller(fabric: Fabric, module: nn.Module, lesson: "Lesson", batch: Batch, moment: Moment) -> str:
+    """Settings with which a batch fits, in the run's precision. The method is of no use afterwards."""
+
+    def learn(part: Batch, at: Moment) -> None:
+        with fabric.autocast():
+            loss = lesson.stage.loss(part, at)["loss"]
+        loss.backward()
+
     rows, side = len(batch), batch.image_BCHW.shape[-1]
-    found = f"Memory ran out in stage {name} with batch {rows} at size {side}."
+    found = f"Memory ran out in stage {lesson.stage.name} with batch {rows} at size {side}."
     others = ["--set machine.precision=bf16"]
-    if not settings.checkpointing:
+    if not lesson.settings.checkpointing:
         others.append("--set train.checkpointing=true")
-    fitting = _largest_batch(fabric, module, lesson, batch, moment)
-    if fitting:
-        factor = -(-rows // fitting) * settings.accumulate
-        remedy = f"Tried: batch {fitting} fits. Use --set train.batch={fitting} --set train.accumulate={factor}"
+    trial = _Trial(learn, module, batch, moment)
+    if fitting := trial.largest_batch():
+        remedy = _fewer_at_once(rows, fitting, lesson)
         return f"{found} {remedy} for the same steps, or save memory with {' or '.join(others)}."
-    smaller = _largest_side(fabric, module, lesson, batch, moment)
-    if smaller:
+    if smaller := trial.largest_side():
         return (
             f"{found} Tried: one image fits at size {smaller}. Use --set train.size={smaller} --set train.batch=1, "
             f"or save memory with {' or '.join(others)}."
@@ -84,54 +87,63 @@ def advise_smaller(fabric: Fabric, module: Any, lesson: "Lesson", batch: Batch, 
 
 def advise_while_judging(fabric: Fabric, method: Method, lesson: "Lesson", batch: Batch, moment: Moment) -> str:
     """What helps where validation, which keeps nothing for a gradient, does not fit."""
-    found = f"Memory ran out while validating stage {lesson.stage.name} with batch {len(batch)}"
-    rows = len(batch) // 2
-    while rows and not _can_be_judged(fabric, method, lesson, _part(batch, rows, batch.image_BCHW.shape[-1]), moment):
-        rows //= 2
-    if not rows:
-        return f"{found}. Nothing smaller fitted. Use a smaller --set train.size, or --set train.validations=0."
-    factor = -(-len(batch) // rows) * lesson.settings.accumulate
-    return f"{found}. Tried: batch {rows} fits. Use --set train.batch={rows} --set train.accumulate={factor}."
+    judge = lesson.judge
+    assert judge is not None
 
-
-def _can_be_judged(fabric: Fabric, method: Method, lesson: "Lesson", batch: Batch, moment: Moment) -> bool:
-    assert lesson.judge is not None
-    _forget()
-    try:
+    def measure(part: Batch, at: Moment) -> None:
         with torch.no_grad(), fabric.autocast():
-            lesson.judge.measure(method, batch, replace(moment, places=_first(moment.places, batch)))
-    except (RuntimeError, MemoryError) as error:
-        if is_out_of_memory(error):
+            judge.measure(method, part, at)
+
+    found = f"Memory ran out while validating stage {lesson.stage.name} with batch {len(batch)}."
+    if fitting := _Trial(measure, method, batch, moment).largest_batch():
+        return f"{found} {_fewer_at_once(len(batch), fitting, lesson)}."
+    return f"{found} Nothing smaller fitted. Use a smaller --set train.size, or --set train.validations=0."
+
+
+def _fewer_at_once(rows: int, fitting: int, lesson: "Lesson") -> str:
+    factor = -(-rows // fitting) * lesson.settings.accumulate
+    return f"Tried: batch {fitting} fits. Use --set train.batch={fitting} --set train.accumulate={factor}"
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What ran out of memory, tried again with less."""
+
+    compute: Callable[[Batch, Moment], None]
+    module: nn.Module
+    batch: Batch
+    moment: Moment
+
+    def largest_batch(self) -> int | None:
+        rows = len(self.batch) // 2
+        while rows:
+            if self._fits(rows, self.batch.image_BCHW.shape[-1]):
+                return rows
+            rows //= 2
+        return None
+
+    def largest_side(self) -> int | None:
+        side = self.batch.image_BCHW.shape[-1] // 2
+        while side >= 32:
+            if self._fits(1, side):
+                return side
+            side //= 2
+        return None
+
+    def _fits(self, rows: int, side: int) -> bool:
+        self.module.zero_grad(set_to_none=True)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        start = self.moment.places.start
+        try:
+            self.compute(_part(self.batch, rows, side), replace(self.moment, places=range(start, start + rows)))
+        except SettingsError:  # such a batch is no batch to the method, as a single map is none to MMD over maps
             return False
-        raise
-    return True
-
-
-def _forget() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-def _first(places: range, batch: Batch) -> range:
-    return range(places.start, places.start + len(batch))
-
-
-def _largest_batch(fabric: Fabric, module: Any, lesson: "Lesson", batch: Batch, moment: Moment) -> int | None:
-    rows = len(batch) // 2
-    while rows:
-        if _fits(fabric, module, lesson, _part(batch, rows, batch.image_BCHW.shape[-1]), moment):
-            return rows
-        rows //= 2
-    return None
-
-
-def _largest_side(fabric: Fabric, module: Any, lesson: "Lesson", batch: Batch, moment: Moment) -> int | None:
-    side = batch.image_BCHW.shape[-1] // 2
-    while side >= 32:
-        if _fits(fabric, module, lesson, _part(batch, 1, side), moment):
-            return side
-        side //= 2
-    return None
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                return False
+            raise
+        return True
 
 
 def _part(batch: Batch, rows: int, side: int) -> Batch:
@@ -144,20 +156,3 @@ def _part(batch: Batch, rows: int, side: int) -> Batch:
         keys=batch.keys[:rows],
         views=batch.views[:rows],
     )
-
-
-def _fits(fabric: Fabric, module: Any, lesson: "Lesson", batch: Batch, moment: Moment) -> bool:
-    """Whether the loss and its gradient of such a batch can be computed, in the run's precision."""
-    module.zero_grad(set_to_none=True)
-    _forget()
-    try:
-        with fabric.autocast():
-            loss = lesson.stage.loss(batch, replace(moment, places=_first(moment.places, batch)))["loss"]
-        loss.backward()
-    except SettingsError:  # such a batch is no batch to the method, as a single map is none to MMD over maps
-        return False
-    except (RuntimeError, MemoryError) as error:
-        if is_out_of_memory(error):
-            return False
-        raise
-    return True

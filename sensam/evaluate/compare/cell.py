@@ -17,7 +17,7 @@ from sensam.data.dataset import Dataset, open_dataset
 from sensam.errors import SettingsError, unknown
 from sensam.evaluate.compare.costs import Stopwatch, forget_peak, peak_megabytes
 from sensam.evaluate.compare.measure import count_gflops, measure, measure_clicks, score
-from sensam.evaluate.compare.plan import COMMON, Cell, Entry, Plan
+from sensam.evaluate.compare.plan import COMMON, Cell, Entry, Plan, inheritance_folder
 from sensam.evaluate.compare.queue import Queue
 from sensam.evaluate.compare.variant import data_of, hash_data
 from sensam.evaluate.records import CellRecord, Costs, Evidence
@@ -225,11 +225,6 @@ def _inherit(bench: Bench, cell: Cell, settled: Settled, stages: Stages) -> Path
 def _drop_checkpoints(out: Path) -> None:
     """What a stopped run goes on from, several times as large as the model, which stays."""
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
-
-
-def inheritance_folder(folder: Path, entry: str, seed: int) -> Path:
-    """Where a comparison keeps an entry's run of the stages without labels."""
-    return folder / "runs" / f"{Cell(entry, seed, 1.0).name.split('.')[0]}.inherit.seed{seed}"
 
 
 def _timed(settings: RunSettings, out: Path, display: Display) -> tuple[Model, float]:

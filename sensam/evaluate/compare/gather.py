@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sensam.data.dataset import open_dataset
-from sensam.evaluate.compare.cell import inheritance_folder
-from sensam.evaluate.compare.plan import Plan
+from sensam.evaluate.compare.plan import Plan, inheritance_folder
 from sensam.evaluate.outcome import CellKey, Outcome
 from sensam.evaluate.records import CellRecord, Evidence, Part, write_lines
 from sensam.evaluate.report.comparison import Extras, write_report

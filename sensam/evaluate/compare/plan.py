@@ -144,8 +144,17 @@ class Cell:
     @property
     def name(self) -> str:
         """As part of a file's."""
-        plain = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in self.entry)
-        return f"{plain}.labels{100 * self.share:g}.seed{self.seed}"
+        return f"{stem_of(self.entry)}.labels{100 * self.share:g}.seed{self.seed}"
+
+
+def stem_of(entry: str) -> str:
+    """An entry as part of a file's name."""
+    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in entry)
+
+
+def inheritance_folder(folder: Path, entry: str, seed: int) -> Path:
+    """Where a comparison keeps an entry's run of the stages without labels."""
+    return folder / "runs" / f"{stem_of(entry)}.inherit.seed{seed}"
 
 
 def read_plan(path: Path) -> Plan:
@@ -162,7 +171,7 @@ def parse_plan(values: Mapping[str, Any], where: str) -> Plan:
     entries = {name: {"method": name} for name in methods}
     full["entries"] = {**entries, **(full.get("entries") or {})}
     plan = validate(Plan, full, where)
-    names = [Cell(entry, 0, 1.0).name for entry in plan.entries]
+    names = [stem_of(entry) for entry in plan.entries]
     if len(set(names)) != len(names):
         raise SettingsError(f"{where}: entries {list(plan.entries)} would share file names. Give them clearer ones.")
     return plan

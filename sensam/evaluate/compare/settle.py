@@ -14,7 +14,7 @@ from sensam.data.dataset import open_dataset
 from sensam.evaluate.compare.cell import Bench, Settled, Stages, answer, settings_of, stages_of
 from sensam.evaluate.compare.costs import Stopwatch
 from sensam.evaluate.compare.measure import score
-from sensam.evaluate.compare.plan import CONTROL, MINUTES_PROBE, Cell, Entry, Plan
+from sensam.evaluate.compare.plan import CONTROL, MINUTES_PROBE, Cell, Entry, Plan, stem_of
 from sensam.evaluate.compare.variant import data_of
 from sensam.evaluate.report.page import write_text
 from sensam.run.training import run
@@ -26,7 +26,7 @@ PAUSE = 1.0  # seconds between two looks at what another process finds out
 
 def settle(bench: Bench, name: str) -> Settled | None:
     """Read or find out what belongs to an entry; None while another process finds it out."""
-    path = bench.folder / "settled" / f"{Cell(name, 0, 1.0).name.split('.')[0]}.json"
+    path = bench.folder / "settled" / f"{stem_of(name)}.json"
     if not path.is_file():
         with bench.queue.claim(f"settle.{path.stem}") as is_mine:
             if not is_mine:
@@ -70,7 +70,7 @@ def _seconds_a_step(bench: Bench, name: str, stages: Stages, timed: frozenset[st
     """Time a few steps of some stages, and as little of the others as there can be."""
     seconds = []
     for steps in (WARMING, WARMING + MINUTES_PROBE):
-        out = bench.folder / "runs" / f"{Cell(name, 0, 1.0).name.split('.')[0]}.probe{steps}"
+        out = bench.folder / "runs" / f"{stem_of(name)}.probe{steps}"
         shutil.rmtree(out, ignore_errors=True)
         cell = Cell(name, bench.plan.seeds[0], max(bench.plan.shares))
         settings = settings_of(bench, cell, Settled(steps, {}), stages, out, None, None)
@@ -97,7 +97,7 @@ def _tune(bench: Bench, name: str, stages: Stages, steps: int) -> dict[str, Any]
     data = data_of(entry, name, plan, bench.folder)
     for number, values in enumerate(product(*entry.tune.values())):
         tried = dict(zip(entry.tune, values, strict=True))
-        out = bench.folder / "runs" / f"{Cell(name, 0, 1.0).name.split('.')[0]}.tune{number}"
+        out = bench.folder / "runs" / f"{stem_of(name)}.tune{number}"
         cell = Cell(name, plan.seeds[0], max(plan.shares))
         model = run(settings_of(bench, cell, Settled(steps, tried), stages, out, None, None), resume=True)
         evidence = answer(bench, model, open_dataset(data), plan.train.val_split)

@@ -9,6 +9,7 @@ import torch
 
 from sensam.config import MachineSettings
 from sensam.data.synthetic import family, write
+from sensam.evaluate.compare import cell
 from sensam.evaluate.compare.cell import Bench
 from sensam.evaluate.compare.plan import Plan, parse_plan
 from sensam.evaluate.compare.runner import open_bench, prepare
@@ -55,3 +56,14 @@ def make_bench(tmp_path: Path) -> Callable[[Plan], Bench]:
         return open_bench(prepare(plan, folder), folder, machine, Display(None))
 
     return make
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the folders of all runs, as they are begun."""
+    names: list[str] = []
+    original = cell.run
+    monkeypatch.setattr(
+        cell, "run", lambda settings, **rest: names.append(Path(settings.out).name) or original(settings, **rest)
+    )
+    return names

@@ -135,14 +135,11 @@ def test_two_stages_get_a_control_of_equal_total_budget(make_plan: MakePlan, mak
 
 @pytest.mark.slow
 def test_inheritance_is_done_once_for_all_shares_of_labels(
-    make_plan: MakePlan, make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+    make_plan: MakePlan, make_bench: MakeBench, runs: list[str]
 ) -> None:
-    runs: list[str] = []
-    original = cells.run
-    monkeypatch.setattr(cells, "run", lambda settings, **rest: runs.append(settings.out) or original(settings, **rest))
     bench = make_bench(make_plan(methods=["e2sam"], shares=[0.5, 1.0], control=False))
     work(bench)
-    assert sorted(Path(out).name for out in runs) == [
+    assert sorted(runs) == [
         "e2sam.inherit.seed0",
         "e2sam.labels100.seed0",
         "e2sam.labels50.seed0",

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from sensam.errors import SettingsError
-from sensam.evaluate.compare import cell as cells
 from sensam.evaluate.compare.cell import Bench
 from sensam.evaluate.compare.gather import gather
 from sensam.evaluate.compare.plan import Plan
@@ -20,16 +19,13 @@ OWN = {"method": "e2sam"}
 
 @pytest.mark.slow
 def test_who_begins_from_anothers_students_ends_where_own_ones_would_have_led(
-    make_plan: MakePlan, make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+    make_plan: MakePlan, make_bench: MakeBench, runs: list[str]
 ) -> None:
-    runs: list[str] = []
-    original = cells.run
-    monkeypatch.setattr(cells, "run", lambda settings, **rest: runs.append(settings.out) or original(settings, **rest))
     detailed = {"method": "e2sam", "settings": {"detail": True}}
     entries = {"borrows": {**detailed, "students_of": "plain"}, "plain": OWN, "repeats": detailed}
     bench = make_bench(make_plan(entries=entries, control=False))
     work(bench)
-    inherited = [Path(out).name for out in runs if "inherit" in out]
+    inherited = [name for name in runs if "inherit" in name]
     assert inherited == ["plain.inherit.seed0", "repeats.inherit.seed0"]
     found = gather(bench.plan, bench.folder)
     confusions = {entry: found.evidence[entry, 0, 1.0].confusion_NKK for entry in entries}
