@@ -41,7 +41,7 @@ bench: setup  ## benchmarks of speed and memory; prints ratios, writes benchmark
 	$(PY) benchmarks/scene.py --output benchmarks/results/scene.md
 	$(PY) benchmarks/archive.py --output benchmarks/results/archive.md
 
-evidence: setup  ## methods against their rivals over seeds, on generated and shared data (hours; goes on when started again)
+evidence: setup  ## methods against their rivals over seeds, on generated and real data (hours; goes on when started again)
 	$(PY) benchmarks/e2sam.py --output benchmarks/results/e2sam.md
 	$(PY) benchmarks/cwsam.py --output benchmarks/results/cwsam
 	$(PY) benchmarks/simmat.py --output benchmarks/results/simmat

@@ -1,7 +1,8 @@
-"""A pydantic error as one line: the setting, what was found, and the nearest right name for a misspelt key."""
+"""An error of pydantic or of YAML as one line: the place, what was found, the nearest right name for a misspelt key."""
 
 from typing import Any, get_args
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from sensam.errors import SettingsError, unknown
@@ -18,8 +19,15 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> Setti
         return SettingsError(f"{where}: {unknown(f'setting{inside}', str(name), _fields(model, parents))}")
     if first["type"] == "missing":
         return SettingsError(f"{where}: {place} is missing, and it is needed.")
-    message = first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ").removesuffix(".")
     return SettingsError(f"{where}: {f'{place}: ' if place else ''}{message}.")
+
+
+def explain_reading(error: Exception) -> str:
+    """Why a YAML file cannot be read: the line and what is wrong there, or what the system says."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    return str(error).splitlines()[0]
 
 
 def _fields(model: type[BaseModel], place: list[int | str]) -> set[str]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from sensam.complaints import explain
+from sensam.complaints import explain, explain_reading
 from sensam.errors import InputError, SettingsError, unknown
+from sensam.files import write_text
 
 EPOCHS = 50  # of a stage whose length nobody settled
 PASSING = ("track", "out")  # parts of a run that do not decide what is learnt
@@ -35,7 +36,7 @@ class TrainSettings(_Frozen):
     weight_decay: float = Field(default=0.05, ge=0)
     decay_all: bool = False  # also norms, biases and tables of positions
     optimiser: Literal["adamw", "muon"] = "adamw"  # muon: for matrices of hidden layers; AdamW for all others
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     clip: float = Field(default=1.0, ge=0)  # largest norm of the gradient; 0 for none
     size: int = Field(default=256, ge=1)  # pixels on a side of a training window
     fit: Literal["crop", "stretch"] = "crop"  # windows of images, or whole images stretched to the size
@@ -70,6 +71,13 @@ class MachineSettings(_Frozen):
     nodes: int = Field(default=1, ge=1)
     precision: Literal["32", "bf16"] = "32"
 
+    @field_validator("devices")
+    @classmethod
+    def _are_some(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 1:
+            raise ValueError(f"{value} processes compute nothing; give 1 or more, or auto")
+        return value
+
     @field_validator("precision", mode="before")
     @classmethod
     def _as_written(cls, value: object) -> object:
@@ -83,7 +91,7 @@ class RunSettings(_Frozen):
     method: str
     settings: Mapping[str, Any] = Field(default_factory=dict)  # the method's own
     teacher: str = "nano"  # the SAM to start from: nano, b, l, h, a hub id, a folder, or Meta's .pth
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     out: str = "runs/last"
     train: TrainSettings = TrainSettings()  # for every stage
     stages: Mapping[str, TrainSettings] = Field(default_factory=dict)  # for one, by its name
@@ -146,7 +154,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path} cannot be read as YAML ({str(error).splitlines()[0]}).") from error
+        raise InputError(f"{path} cannot be read as YAML ({explain_reading(error)}).") from error
     if not isinstance(values, dict):
         raise InputError(f"{path} must be a mapping with `data` and `method`; found {type(values).__name__}.")
     return values
@@ -154,10 +162,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 def write_settings(settings: RunSettings, path: Path) -> None:
     """Write a run.yaml, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    text = yaml.safe_dump(settings.to_dict(), sort_keys=False, allow_unicode=True, width=110)
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    write_text(path, yaml.safe_dump(settings.to_dict(), sort_keys=False, allow_unicode=True, width=110))
 
 
 def override(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
@@ -176,6 +181,38 @@ def override(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str,
             raise SettingsError(f"--set {assignment}: {text!r} cannot be read as YAML.") from error
         changed = _with(changed, names, value, assignment)
     return changed
+
+
+def loosened(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """Plain values of a run.yaml, without what its stages say of settings that are now set for all of them."""
+    names: set[str] = set()
+    for assignment in assignments:
+        place, _, text = assignment.partition("=")
+        first, _, rest = place.strip().partition(".")
+        if first == "train":
+            names |= {rest} if rest else set(_read_mapping(text))
+    lengths = {"epochs", "steps"}  # either of them settles the length
+    names = {name.partition(".")[0] for name in names}
+    names |= lengths if names & lengths else set()
+    changed = dict(values)
+    if isinstance(changed.get("stages"), Mapping):
+        changed["stages"] = {stage: _without(own, names) for stage, own in changed["stages"].items()}
+    if "train" in changed:
+        changed["train"] = _without(changed["train"], names & lengths)
+    return changed
+
+
+def _without(values: Any, names: set[str]) -> Any:
+    """What is no mapping stays for `validate` to complain about."""
+    return {k: v for k, v in values.items() if k not in names} if isinstance(values, Mapping) else values
+
+
+def _read_mapping(text: str) -> Mapping[str, Any]:
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return {}  # `override` says so
+    return found if isinstance(found, Mapping) else {}
 
 
 def _with(values: Mapping[str, Any], names: list[str], value: Any, assignment: str) -> dict[str, Any]:

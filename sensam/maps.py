@@ -68,7 +68,7 @@ def predict(
         member = model if isinstance(model, Segmenter) else model.segmenter
     given = [str(scenes)] if isinstance(scenes, str | Path) else [str(scene) for scene in scenes]
     vote = Vote([member], augmentation=augmentation, precision=precision, device=device)
-    chosen = replace(settings_of(settings), how=told(augmentation, vote))
+    chosen = settled(settings_of(settings), augmentation, vote)
     fingerprint = fingerprint_of(vote)
     made: list[Path] = []
     for scene in given:
@@ -91,9 +91,10 @@ def fingerprint_of(vote: Vote) -> str:
     return "+".join(member.fingerprint for member in vote.members)
 
 
-def told(augmentation: str, vote: Vote) -> str:
-    """What else decides the numbers."""
-    return f"{augmentation},{'bf16' if vote.is_half else 'fp32'}"
+def settled(settings: MapSettings, augmentation: str, vote: Vote) -> MapSettings:
+    """Settings with what follows from the device: tiles at once, and what else decides the numbers."""
+    batch = vote.batch if settings.batch is None else settings.batch
+    return replace(settings, batch=batch, how=f"{augmentation},{'bf16' if vote.is_half else 'fp32'}")
 
 
 def resolution_of(text: str | None, model: Segmenter) -> Resolution | None:

@@ -56,6 +56,9 @@ def test_epochs_and_steps_at_once_are_a_mistake() -> None:
         ({"methd": "x"}, "'methd'.*'method'"),
         ({"machine": {"device": 2}}, "'device'.*'devices'"),
         ({"train": {"batch": 0}}, "train.batch"),
+        ({"train": {"betas": [2, 3]}}, r"train\.betas\.0.*less than 1"),
+        ({"seed": 99999999999999999999999}, "seed.*less than"),
+        ({"machine": {"devices": -1}}, "devices.*give 1 or more"),
         ({"train": {"rate": 1e-9}}, "least_rate"),
     ],
 )
@@ -115,3 +118,10 @@ def test_a_file_that_is_no_settings_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("- one\n- two\n")
     with pytest.raises(InputError, match="must be a mapping"):
         read_settings(tmp_path / "run.yaml")
+
+
+def test_broken_yaml_is_told_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("data: here\ntrain:\n  rate: 1\n batch: 2\n")
+    with pytest.raises(InputError, match=r"run\.yaml cannot be read as YAML \(line 4: ") as caught:
+        read_settings(tmp_path / "run.yaml")
+    assert "\n" not in str(caught.value)

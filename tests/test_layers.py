@@ -10,7 +10,7 @@ PACKAGE = ROOT / "sensam"
 
 # A module may import from its own row's name and from any row above. Names in one row do not import each other.
 ROWS = (
-    ("version", "errors", "complaints", "types"),
+    ("version", "errors", "complaints", "types", "files"),
     ("config", "sensors", "radiometry"),
     ("sam", "nn", "data"),
     ("methods",),
@@ -18,10 +18,9 @@ ROWS = (
     ("run",),
     ("maps",),
     ("evaluate", "export"),
-    ("web",),
     ("cli",),
 )
-FRIENDS = {"types": {"errors"}, "complaints": {"errors"}, "sensors": {"radiometry"}, "radiometry": {"sensors"}}
+FRIENDS = {"types": {"errors"}, "complaints": {"errors"}, "radiometry": {"sensors"}}
 LEVEL = {name: level for level, row in enumerate(ROWS) for name in row}
 
 

@@ -12,6 +12,7 @@ from sensam.cli.evaluate import evaluate
 from sensam.cli.export import export
 from sensam.cli.grid import parts
 from sensam.cli.inherit import inherit
+from sensam.cli.mishaps import explain
 from sensam.cli.predict import predict
 from sensam.cli.report import report
 from sensam.cli.reproduce import reproduce
@@ -69,11 +70,17 @@ app.add_typer(teacher, name="teacher", no_args_is_help=True)
 
 
 def main() -> None:
-    """Run a command; a user's mistake becomes one line on stderr and exit code 2."""
+    """Run a command; a mistake of the user, a full disk or full memory becomes one line on stderr and exit code 2."""
     try:
         app()
     except SensamError as mistake:
         typer.echo(f"error: {mistake}", err=True)
+        sys.exit(2)
+    except Exception as failure:
+        said = explain(failure)
+        if said is None:
+            raise
+        typer.echo(f"error: {said}", err=True)
         sys.exit(2)
 
 

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from sensam.data.checks import Inspection
     from sensam.data.dataset import Dataset
 
-WIDTH = 120  # columns where the output is no terminal, so that nothing is cut
-
 
 def check(
     dataset: Annotated[Path, typer.Argument(help="A folder with images and masks, or a dataset.yaml.")],
@@ -27,16 +25,13 @@ def check(
 
     Example: [bold]sensam check my-data --write --contact sheet.png[/bold]
     """
-    from rich.console import Console
-
+    from sensam.cli.console import open_console
     from sensam.data.checks.report import print_report
     from sensam.data.dataset import open_dataset
     from sensam.data.layout import FILE_NAME
     from sensam.data.settings_text import write_guess
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH
+    console = open_console()
     if write:
         console.print(f"wrote {write_guess(dataset)}; look at it, and give the classes their names\n", soft_wrap=True)
     elif dataset.is_dir() and not (dataset / FILE_NAME).is_file():

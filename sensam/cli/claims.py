@@ -7,8 +7,6 @@ import typer
 if TYPE_CHECKING:
     from sensam.evaluate.claims import Claim, Paper
 
-WIDTH = 120
-
 
 def claims(
     paper: Annotated[str | None, typer.Argument(help="e2sam, cwsam, simmat or goodsam; all of them without.")] = None,
@@ -35,12 +33,11 @@ def claims(
 
 
 def _print_paper(paper: "Paper") -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False, soft_wrap=False)
-    if not console.is_terminal:
-        console.width = WIDTH
+    from sensam.cli.console import open_console
+
+    console = open_console()
     console.print(f"\n[bold]{paper.title}[/bold] ({paper.venue})", soft_wrap=True)
     console.print(paper.known, style="dim")
     table = Table("claim", "what it says", "printed difference", "checked as", box=None, pad_edge=False)
@@ -64,12 +61,11 @@ def _check_of(claim: "Claim") -> str:
 
 
 def _print_rows(paper: "Paper") -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH
+    from sensam.cli.console import open_console
+
+    console = open_console()
     for number in dict.fromkeys(row.table for row in paper.rows):
         rows = [row for row in paper.rows if row.table == number]
         cells = list(dict.fromkeys(cell for row in rows for cell in row.values))

@@ -62,8 +62,10 @@ def compare(
 def _run(plan: "Plan", out: Path, machine: Any, *, jobs: int, retry: bool, worker: bool) -> None:
     from sensam.evaluate.compare.gather import gather, report
     from sensam.evaluate.compare.runner import forget_failures, open_bench, prepare, work_together
+    from sensam.files import try_place
     from sensam.train.display import Display
 
+    try_place(out / "plan.yaml")
     plan = prepare(plan, out)
     if retry:
         forget_failures(out)
@@ -72,14 +74,15 @@ def _run(plan: "Plan", out: Path, machine: Any, *, jobs: int, retry: bool, worke
         return
     outcome = gather(plan, out)
     page = report(plan, out, outcome)
-    _print(outcome, page)
+    _print(plan, outcome, page)
 
 
-def _print(outcome: Any, page: Path) -> None:
+def _print(plan: "Plan", outcome: Any, page: Path) -> None:
     from sensam.evaluate.answer import headline, ranking_lines, recommend
+    from sensam.evaluate.triples import over_triples
 
     typer.echo("")
-    for line in ranking_lines(outcome):
+    for line in [*ranking_lines(outcome), *over_triples(plan, outcome)]:
         typer.echo(line)
     for line in outcome.skipped:
         typer.echo(f"left out: {line}")
@@ -116,6 +119,6 @@ def _numbers(text: str) -> list[str]:
     from sensam.errors import SettingsError
 
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(part.replace(".", "", 1).isdigit() for part in parts):
+    if not parts or not all(part.replace(".", "", 1).isdecimal() for part in parts):
         raise SettingsError(f"--shares {text} cannot be read. Write parts of the labels as 0.1,0.3,1")
     return parts

@@ -15,7 +15,7 @@ def demo(
         str, typer.Option(help="The SAM to inherit from: nano, b, l, h, a hub id, a folder, or a .pth file.")
     ] = "nano",
     quick: Annotated[bool, typer.Option("--quick", help="A minute's version: too short for an effect.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of scenes and training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of scenes and training.")] = 0,
 ) -> None:
     """Generate 16-band scenes, inherit from SAM without labels, learn from forty, map a scene; OUT/demo.png.
 

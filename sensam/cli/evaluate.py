@@ -16,7 +16,10 @@ def evaluate(
     data: Annotated[Path, typer.Argument(help="A dataset.yaml, or a folder with images and masks.")],
     split: Annotated[str, typer.Option(help="The split to score on.")] = "test",
     scoring: Annotated[
-        str, typer.Option(help="strict, or as an evaluator of the literature: e2sam, cwsam-paper, cwsam-ignore-gt.")
+        str,
+        typer.Option(
+            help="strict, or an evaluator of the literature: e2sam, cwsam-paper, cwsam-full, cwsam-ignore-gt."
+        ),
     ] = "strict",
     left_out: Annotated[
         int | None, typer.Option(help="The class that such a scoring treats apart, by its number.")
@@ -24,7 +27,7 @@ def evaluate(
     clicks: Annotated[bool, typer.Option("--clicks", help="Score one click on each region instead of maps.")] = False,
     curve: Annotated[int, typer.Option(min=0, help="With --clicks: also after 1 to so many corrective clicks.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Also write the numbers to this .json, or images to a .csv.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, auto.")] = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Windows at a time.")] = 4,
 ) -> None:
     """Score a trained model on the labels of a split, class by class, from one matrix over all of its pixels.
@@ -36,22 +39,26 @@ def evaluate(
 
     from rich.console import Console
 
-    from sensam.errors import SettingsError, unknown
+    from sensam.errors import unknown
     from sensam.evaluate.clicking import score_clicks
     from sensam.evaluate.metrics import evaluate as score
+    from sensam.files import try_place, write_text
+    from sensam.infer.voting import find_device
     from sensam.train.confusion import Scoring
 
     if scoring not in get_args(Scoring):
         raise unknown("scoring", scoring, get_args(Scoring))
     console = Console(highlight=False)
-    if curve and not clicks:
-        raise SettingsError("--curve counts clicks. Give --clicks as well.")
+    _check_options(clicks=clicks, curve=curve, scoring=scoring, left_out=left_out, out=out)
+    if out is not None:
+        try_place(out)
+    device = find_device(device)
     if clicks:
         found = score_clicks(model, data, split=split, curve=curve, device=device)
         for name, value in found.items():
             console.print(f"{name.replace('_', ' ')} {value:.4g}")
         if out is not None:
-            out.write_text(json.dumps(dict(found), indent=2) + "\n", encoding="utf-8")
+            write_text(out, json.dumps(dict(found), indent=2) + "\n")
         return
     report = score(
         model,
@@ -66,6 +73,22 @@ def evaluate(
     if out is not None:
         report.write(out)
         console.print(f"wrote {out}", soft_wrap=True)
+
+
+def _check_options(*, clicks: bool, curve: int, scoring: str, left_out: int | None, out: Path | None) -> None:
+    """Options that would do nothing beside the others, and a file that is none for scores."""
+    from sensam.errors import SettingsError
+
+    if curve and not clicks:
+        raise SettingsError("--curve counts clicks. Give --clicks as well.")
+    if left_out is not None and scoring == "strict":
+        raise SettingsError("--left-out is for another scoring: the strict one leaves nothing out. Give --scoring too.")
+    if clicks and scoring != "strict":
+        raise SettingsError(f"--scoring {scoring} is for class maps. Leave it out with --clicks.")
+    if clicks and out is not None and out.suffix.lower() != ".json":
+        raise SettingsError(f"The scores of clicks are written as .json, found --out {out}.")
+    if out is not None and out.suffix.lower() not in (".json", ".csv"):
+        raise SettingsError(f"Scores are written as .json or .csv, found --out {out}. Give it such an ending.")
 
 
 def _print_table(console: "Console", report: "Evaluation") -> None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from sensam.run.model import Model
 
 FORMATS = ("onnx", "torch", "hf")
+PLACES = {"onnx": "model.onnx", "torch": "model.pt2", "hf": "model-card", "split": "split"}  # without --out
 
 
 def export(
@@ -43,18 +44,20 @@ def export(
         raise unknown("--format", format, FORMATS)
     if format != "onnx" and (int8 or any_size or split):
         raise SettingsError("--int8, --any-size and --split belong to --format onnx.")
+    from sensam.files import try_place
     from sensam.run.model import load
 
+    path = out or Path(PLACES["split" if split else format])
+    try_place(path / "model" if format == "hf" or split else path)
     found = load(model, base=base)
     side = found.segmenter.size if tile is None else tile
     if side < 1:
         raise SettingsError(f"Tiles of {side} pixels make no sense. Give at least 1.")
     if format == "hf":
-        _export_hub(found, model, out or Path("model-card"))
+        _export_hub(found, model, path)
     elif split:
-        _export_split(found, out or Path("split"), side, 1e-3 if tolerance is None else tolerance)
+        _export_split(found, path, side, 1e-3 if tolerance is None else tolerance)
     else:
-        path = out or Path("model.onnx" if format == "onnx" else "model.pt2")
         limit = tolerance if tolerance is not None else None if int8 else 1e-3
         _export_graph(found.segmenter, format, path, side, scene or [], any_size=any_size, int8=int8, tolerance=limit)
 
@@ -71,52 +74,57 @@ def _export_graph(
     tolerance: float | None,
 ) -> None:
     from sensam.export.graph import compare, refuse_beyond, sample_tiles
-    from sensam.export.stac import write_item
+    from sensam.export.stac import item_beside, write_item
+    from sensam.files import whole
 
     segmenter.check_weights()
     tiles, are_real = sample_tiles(segmenter, scenes, side)
-    if format == "onnx":
-        from sensam.export.onnx import export_onnx
-        from sensam.infer.onnx_network import load_onnx
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as made:  # an export that fails leaves the one made before
+        if format == "onnx":
+            from sensam.export.onnx import export_onnx
+            from sensam.infer.onnx_network import load_onnx
 
-        made = export_onnx(segmenter, path, side=side, any_size=any_size, int8=int8)
-        exported = load_onnx(made)
-    else:
-        from sensam.export.program import export_program, read_program
+            export_onnx(segmenter, made, side=side, any_size=any_size, int8=int8)
+            exported = load_onnx(made)
+        else:
+            from sensam.export.program import export_program, read_program
 
-        made = export_program(segmenter, path, side=side)
-        exported = read_program(made, segmenter)
-    difference = compare(segmenter, exported, tiles, are_real=are_real)
-    typer.echo(str(difference))
-    if tolerance is not None:
-        refuse_beyond(difference, tolerance, made)
-    item = write_item(segmenter, made.parent, {"model": made}, side=side)
-    typer.echo(f"wrote {made} ({made.stat().st_size / 2**20:.1f} MiB) and {item.name}")
+            export_program(segmenter, made, side=side)
+            exported = read_program(made, segmenter)
+        difference = compare(segmenter, exported, tiles, are_real=are_real)
+        typer.echo(str(difference))
+        if tolerance is not None:
+            refuse_beyond(difference, tolerance, path)
+    item = write_item(segmenter, item_beside(path), {"model": path}, side=side)
+    typer.echo(f"wrote {path} ({path.stat().st_size / 2**20:.1f} MiB) and {item.name}")
 
 
 def _export_split(found: "Model", folder: Path, side: int, tolerance: float) -> None:
     from sensam.errors import SettingsError
     from sensam.export.graph import ToleranceError
-    from sensam.export.split import export_split
+    from sensam.export.split import DECODER, ENCODER, export_split
+    from sensam.files import together
 
     sam = found.method.promptable()
     if sam is None:
         raise SettingsError(f"{found.segmenter.name} answers class maps, not clicks: leave --split out.")
-    encoder, decoder, largest = export_split(sam, found.sensor, folder, side=side)
-    typer.echo(f"largest difference of a logit: {largest:.2e}")
-    if not largest <= tolerance:
-        encoder.unlink()
-        decoder.unlink()
-        raise ToleranceError(
-            f"The exported halves differ from the model by more than {tolerance:g}; they were thrown away."
-        )
-    typer.echo(f"wrote {encoder} (once an image) and {decoder} (once a click)")
+    folder.mkdir(parents=True, exist_ok=True)
+    with together(folder, ENCODER, DECODER) as unfinished:
+        *_, largest = export_split(sam, found.sensor, unfinished, side=side)
+        typer.echo(f"largest difference of a logit: {largest:.2e}")
+        if not largest <= tolerance:
+            raise ToleranceError(
+                f"The exported halves differ from the model by {largest:.2e} at most, more than {tolerance:g}; they "
+                "were thrown away. Raise --tolerance only if you know why."
+            )
+    typer.echo(f"wrote {folder / ENCODER} (once an image) and {folder / DECODER} (once a click)")
 
 
 def _export_hub(found: "Model", source: str, out: Path) -> None:
     from sensam.export.hub import export_hub
-    from sensam.train.folder import find_model
+    from sensam.methods.folder import find_model
 
     made = export_hub(find_model(source), out, found.segmenter, found.config)
     typer.echo(f"wrote {', '.join(str(path) for path in made)}")
-    typer.echo(f"next: huggingface-cli upload YOUR_NAME/{out.name} {out}")
+    typer.echo(f"next: hf upload YOUR_NAME/{out.name} {out}")

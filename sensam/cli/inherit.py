@@ -6,12 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
+SHAPING = ("settings", "method")  # what begins so shapes the student, and fine-tuning needs it too
+
 
 def inherit(
     data: Annotated[Path, typer.Argument(help="A dataset.yaml, or a folder with images; masks are not looked at.")],
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/inherited"),
     teacher: Annotated[str, typer.Option(help="SAM: nano, b, l, h, a hub id, a folder, or a .pth.")] = "nano",
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of everything random.")] = 0,
     cache: Annotated[
         Path | None, typer.Option(help="Keep the teacher's features here, of windows that stay.", show_default=False)
     ] = None,
@@ -34,7 +36,7 @@ def inherit(
         "teacher": teacher,
         "seed": seed,
         "settings": with_cache({}, cache),
-        "stages": views_for(cache),
+        "stages": {STAGE: views_for(cache)},
         "stop_after": STAGE,
     }
     settings = validate(RunSettings, override(values, assign or []), "settings")
@@ -49,7 +51,7 @@ def inherit(
     begin = ["--teacher", settings.teacher, "--set", f"begin_from={out}"]
     words = ["sensam", "train", str(data), "--method", METHOD, *begin]
     for given in assign or []:
-        if given.startswith("settings."):  # they shape the student, so that fine-tuning needs them too
+        if given.partition(".")[0].strip() in SHAPING:
             words += ["--set", given]
     words += ["--out", "runs/finetuned"]
     console.print(f"the student is in {out / 'model'}; with labels: {shlex.join(words)}", soft_wrap=True)

@@ -78,7 +78,7 @@ def predict(
     precision: Annotated[
         str, typer.Option(help="fp32, bf16, or auto: bf16 on a GPU.", rich_help_panel=TILING)
     ] = "auto",
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, auto.", rich_help_panel=TILING)] = "auto",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, auto.", rich_help_panel=TILING)] = "auto",
     base: Annotated[
         str | None, typer.Option(help="Where the SAM lies that the model sits on.", rich_help_panel=TILING)
     ] = None,
@@ -98,12 +98,13 @@ def predict(
     from sensam.infer.archive import loaded
     from sensam.infer.mapping import MapSettings
     from sensam.infer.vectors import Outlines
-    from sensam.maps import ModelSource, box_of, resolution_of, told
+    from sensam.maps import ModelSource, box_of, resolution_of, settled
 
     wanted = {"confidence": confidence, "entropy": entropy, "probabilities": probabilities}
     values: dict[str, Any] = {
         "size": tile,
         "overlap": overlap,
+        "batch": batch,
         "extras": tuple(name for name, is_wanted in wanted.items() if is_wanted),
         "storage": storage,
         "bands": None if bands is None else tuple(name.strip() for name in bands.split(",")),
@@ -115,8 +116,7 @@ def predict(
     source = ModelSource((model, *(ensemble or ())), base, tta, precision, device)  # type: ignore[arg-type] # checked
     vote = loaded(source)
     values["resolution"] = resolution_of(resample, vote.model)
-    values["batch"] = (8 if vote.device.type == "cuda" else 1) if batch is None else batch
-    settings = MapSettings(**values, how=told(tta, vote))
+    settings = settled(MapSettings(**values), tta, vote)
     if scene_list is None and len(scenes) == 1 and workers == 1 and engine == "process" and address is None:
         _map_one(vote, scenes[0], out, settings, dry_run=dry_run)
     else:
@@ -186,8 +186,11 @@ def _run_shown(job: "SceneJob", vote: "Vote", console: "Console") -> int:
     """With a bar where somebody is watching, else with one line as soon as the time can be told."""
     from rich.progress import Progress
 
-    if job.open().is_resumed:
+    place = job.open()
+    if place.is_resumed:
         console.print("going on with what an earlier run left")
+    if place.thrown_away:
+        console.print(place.thrown_away)
     done_before: list[int] = []
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("tiles", total=None)
@@ -242,7 +245,8 @@ def _map_many(
 
     def report(entry: Entry, over: int, total: int) -> None:
         said = f"failed: {entry.error}" if entry.error else f"{entry.status}, {_clock(entry.seconds)} of work"
-        typer.echo(f"[{over}/{total}] {entry.scene}: {said}")
+        noted = f"; {entry.note}" if entry.note else ""
+        typer.echo(f"[{over}/{total}] {entry.scene}: {said}{noted}")
 
     order = Order(source, fingerprint_of(vote), settings)
     manifest = map_archive(order, scenes, out, open_pool(order, engine, workers, address), report)

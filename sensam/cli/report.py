@@ -8,7 +8,7 @@ import typer
 
 def report(
     folder: Annotated[Path, typer.Argument(help="The folder of a `sensam train` or a `sensam compare`.")],
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, auto.")] = "auto",
 ) -> None:
     """Write FOLDER/report.html: what was reached, curves, classes, pictures, settings; it opens without a network.
 
@@ -20,8 +20,9 @@ def report(
         typer.echo(f"wrote {_of_comparison(folder)}")
         return
     from sensam.evaluate.report.single import write_run_report
+    from sensam.infer.voting import find_device
 
-    typer.echo(f"wrote {write_run_report(folder, device=device)}")
+    typer.echo(f"wrote {write_run_report(folder, device=find_device(device))}")
 
 
 def _of_comparison(folder: Path) -> Path:

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from sensam.evaluate.claims import Paper
     from sensam.evaluate.claims.verdict import Verdict
 
-WIDTH = 120
-
 
 def reproduce(
     paper: Annotated[str | None, typer.Argument(help="e2sam, cwsam, simmat or goodsam; all of them without.")] = None,
@@ -52,6 +50,7 @@ def reproduce(
         raise SettingsError("--table is generated from --results: give that file too.")
     given = _paths(data or [])
     papers = load_papers() if paper is None else (load_paper(paper),)
+    _refuse_places(out, results, table)
     chosen = {each.key: restrict(each, claims) for each in papers}
     scale = Scale(seeds=seeds, steps=steps, teacher=teacher, size=size, scenes=scenes)
     machine = validate(MachineSettings, {"accelerator": accelerator}, "machine")
@@ -64,9 +63,24 @@ def reproduce(
         _put_table(table, results)
 
 
+def _refuse_places(out: Path, results: Path | None, table: Path | None) -> None:
+    """What could not be written or read after hours of runs is said before them."""
+    from sensam.evaluate.claims.table import put_table, read_results
+    from sensam.files import try_place
+
+    try_place(out / "plan.yaml")
+    if results is not None:
+        try_place(results)
+        if results.is_file():
+            read_results(results)
+    if table is not None:
+        try_place(table)
+        put_table(table.read_text(encoding="utf-8"), {})
+
+
 def _put_table(table: Path, results: Path) -> None:
     from sensam.evaluate.claims.table import put_table, read_results
-    from sensam.evaluate.report.page import write_text
+    from sensam.files import write_text
 
     write_text(table, put_table(table.read_text(encoding="utf-8"), read_results(results)))
     typer.echo(f"wrote the table into {table}")
@@ -85,11 +99,9 @@ def _paths(given: list[str]) -> dict[str, str]:
 
 
 def _print(paper: "Paper", verdicts: "list[Verdict]") -> None:
-    from rich.console import Console
+    from sensam.cli.console import open_console
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH
+    console = open_console()
     console.print(f"\n[bold]{paper.title}[/bold]", soft_wrap=True)
     for verdict in verdicts:
         claim = paper.claim(verdict.claim)

@@ -1,5 +1,6 @@
 """`sensam scenes`: write a generated data set, whose labels are exact, to learn and to try things with."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ def scenes(
     folder: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
     count: Annotated[str, typer.Option(help="Scenes of each split.")] = "train=32,val=8,test=8",
     size: Annotated[str, typer.Option(help="Pixels: one number, or ROWSxCOLUMNS.")] = "256",
-    seed: Annotated[int, typer.Option(help="The same seed gives the same scenes.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same scenes.", min=0, max=2**63 - 1)] = 0,
     domain: Annotated[str | None, typer.Option(help="Only this domain, such as night.")] = None,
     unlabelled: Annotated[str, typer.Option(help="Splits without masks, such as pretrain.")] = "",
     dtype: Annotated[str, typer.Option(help="float32, or uint16 with scale and offset.")] = "float32",
@@ -49,10 +50,17 @@ def _counts(text: str) -> dict[str, int]:
 
     counts: dict[str, int] = {}
     for part in text.split(","):
-        name, equals, number = part.rpartition("=")
-        if not number.strip().isdigit() or int(number) < 1:
+        given, equals, number = part.rpartition("=")
+        name = given.strip() if equals else "train"
+        if not number.strip().isdecimal() or int(number) < 1:
             raise SettingsError(f"--count {text} cannot be read. Write it as train=64,val=16.")
-        counts[name.strip() if equals else "train"] = int(number)
+        if not re.fullmatch(r"[0-9A-Za-z_-]+", name):
+            raise SettingsError(
+                f"--count names a split {name!r}. Name it with letters, digits, - and _, as in train=64,val=16."
+            )
+        if name in counts:
+            raise SettingsError(f"--count {text} names the split {name} twice. Name each once, as in train=64,val=16.")
+        counts[name] = int(number)
     return counts
 
 
@@ -60,6 +68,6 @@ def _size(text: str) -> tuple[int, int]:
     from sensam.errors import SettingsError
 
     sides = text.lower().split("x")
-    if len(sides) > 2 or not all(side.strip().isdigit() for side in sides):
+    if len(sides) > 2 or not all(side.strip().isdecimal() for side in sides):
         raise SettingsError(f"--size {text} cannot be read. Write 256, or 256x512 for rows x columns.")
     return int(sides[0]), int(sides[-1])

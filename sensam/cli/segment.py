@@ -43,7 +43,8 @@ def segment(
         Path | None, typer.Option(help="Folder for what was seen, so that the next clicks there take no time.")
     ] = CACHE,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep nothing.")] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, auto.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the whole file that is there.")] = False,
 ) -> None:
     """Segment objects of a scene of any size by clicks and boxes, in pixels or in map coordinates.
 
@@ -52,10 +53,14 @@ def segment(
     from sensam.data.readers import describe
     from sensam.infer.click_files import check_output, write_objects
     from sensam.infer.click_places import Places, wanted_objects
+    from sensam.infer.locate import refuse_overwriting
+    from sensam.infer.voting import find_device
 
-    check_output(out)
+    refuse_overwriting(scene, [out])
+    check_output(out, overwrite=overwrite)
     names = tuple(bands.split(",")) if bands else None
-    source, clicks = _open(model, scene, sensor, names, size, None if no_cache else cache, device)
+    source, clicks = _open(model, scene, sensor, names, size, None if no_cache else cache, find_device(device))
+    refuse_overwriting(source, [out])
     info = describe(source)
     wanted = wanted_objects(Places(info, crs), point or [], outside or [], box or [], together=together)
     found = [clicks.ask(each) for each in wanted]
@@ -82,7 +87,7 @@ def _open(
 
     seen = (_by_trained if _is_trained(model) else _by_sam)(model, scene, sensor, bands, device)
     info = describe(seen.source)
-    name = None if cache is None else identify(seen.sam, seen.source, seen.sensor)
+    name = None if cache is None else identify(seen.sam, seen.source, seen.sensor, bands)
     shelf = None if cache is None or name is None else Shelf(cache, CACHE_GIGABYTES)
     extent = (info.height, info.width)
     side, name = size or seen.side, name or info.name

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 
     from sensam.sensors import Band, Sensor
 
-WIDTH = 120  # columns where the output is no terminal, so that nothing is cut
-
 
 def sensors(
     name: Annotated[
@@ -21,13 +19,10 @@ def sensors(
 
     Example: [bold]sensam sensors sentinel2-l2a[/bold]
     """
-    from rich.console import Console
-
+    from sensam.cli.console import open_console
     from sensam.sensors import load_sensor, preset_names
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH
+    console = open_console()
     if name is None:
         _list([load_sensor(preset) for preset in preset_names()], console)
     else:

@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-WIDTH = 120
-
 
 def stats(
     dataset: Annotated[Path, typer.Argument(help="A folder with a dataset.yaml, or the dataset.yaml itself.")],
@@ -19,17 +17,21 @@ def stats(
 
     Example: [bold]sensam stats my-data[/bold]
     """
-    from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
 
+    from sensam.cli.console import open_console
     from sensam.data.dataset import open_dataset
     from sensam.data.measure import measure
     from sensam.data.settings_text import settings_file, write_statistics
+    from sensam.errors import SettingsError
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH
+    if split == "test" and not dry:
+        raise SettingsError(
+            "Statistics of the split test would let training see it, so they are not written. "
+            "Measure the training split, or add --dry to print them only."
+        )
+    console = open_console()
     opened = open_dataset(dataset)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("reading", total=len(opened.items(split)))

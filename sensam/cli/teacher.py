@@ -25,7 +25,7 @@ teacher = typer.Typer(
 def train(
     out: Annotated[Path, typer.Argument(help="Folder for checkpoints, the curves and at the end the model.")],
     steps: Annotated[int | None, typer.Option(min=1, help="Length of each term, if not the recipe's.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything random.")] = 0,
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the decoder: faster after ten minutes, needs a C++ compiler.")
     ] = False,
@@ -37,9 +37,12 @@ def train(
     from rich.console import Console
 
     from sensam.evaluate.figures import prepare_folder
+    from sensam.run.folder import check_free
     from sensam.sam.nano.terms import teach
     from sensam.sam.weights import save_sam
 
+    if not (out / "term-1").is_dir():
+        check_free(out, ("model", "run.yaml"), "a teacher's terms")
     prepare_folder(out)
     console = Console()
 
@@ -130,11 +133,12 @@ def show(
 
     Example: [bold]sensam teacher show pictures/[/bold]
     """
-    from sensam.evaluate.demonstration import ask, demo_predictor, demo_scenes, draw_answers
+    from sensam.evaluate.demonstration import ask, demo_scenes, draw_answers
     from sensam.evaluate.figures import prepare_folder, save_figure
+    from sensam.infer.promptable import Predictor
 
     prepare_folder(out)
-    predictor = demo_predictor(load_shown(source))
+    predictor = Predictor(load_shown(source))
     answers = [ask(predictor, scene) for scene in demo_scenes(scenes, first)]
     save_figure(draw_answers(answers), out / PICTURE)
     _print_answers(answers, first)

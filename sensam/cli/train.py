@@ -16,7 +16,7 @@ def train(
     method: Annotated[
         str | None, typer.Option(help="A published method, or module:Class for your own.", show_default=False)
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/last"),
+    out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/last")] = None,
     teacher: Annotated[
         str | None, typer.Option(help="SAM: nano, b, l, h, a hub id, a folder, or a .pth.", show_default="nano")
     ] = None,
@@ -40,15 +40,15 @@ def train(
 
     Example: [bold]sensam train my-data --method e2sam --set train.epochs=20 --out runs/mine[/bold]
     """
-    from sensam.config import RunSettings, override, read_settings, validate
+    from sensam.config import RunSettings, loosened, override, read_settings, validate
 
     values: dict[str, Any] = {}
     if config is not None:
-        values = read_settings(config)
-    elif resume and data is None and (out / "run.yaml").is_file():
-        values = read_settings(out / "run.yaml")
+        values = loosened(read_settings(config), assign or [])
+    elif resume:
+        values = _recorded(out or Path("runs/last"), assign or [], needed=data is None or method is None)
     machine = {"devices": devices, "accelerator": accelerator, "nodes": nodes, "precision": precision}
-    given = {"data": data and str(data), "method": method, "teacher": teacher, "seed": seed, "out": str(out)}
+    given = {"data": data and str(data), "method": method, "teacher": teacher, "seed": seed, "out": out and str(out)}
     values |= {name: value for name, value in given.items() if value is not None}
     values["machine"] = {**values.get("machine", {}), **{k: v for k, v in machine.items() if v is not None}}
     settings = validate(RunSettings, override(values, assign or []), "settings")
@@ -59,19 +59,35 @@ def train(
     from sensam.train.display import Display
 
     console = Console(highlight=False)
-    run(settings, resume=resume, display=Display(console))
+    model = run(settings, resume=resume, display=Display(console))
 
     from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-    rank_zero_only(_report)(Path(settings.out), console)  # of many processes the first: all would write the same files
+    # Of many processes the first: all would write the same files.
+    rank_zero_only(_report)(Path(settings.out), str(model.device), console)
 
 
-def _report(folder: Path, console: "Console") -> None:
-    """The page about a finished run; imported only now, because training needs no plots."""
+def _recorded(folder: Path, assign: list[str], *, needed: bool) -> dict[str, Any]:
+    """The settings of the run in a folder; none where there is no run yet and the command says all that is needed."""
+    from sensam.config import loosened, read_settings
+    from sensam.errors import InputError
+
+    path = folder / "run.yaml"
+    if path.is_file():
+        return {**loosened(read_settings(path), assign), "out": str(folder)}
+    if needed:
+        raise InputError(
+            f"{folder} holds no run to go on with. Correct --out, or begin one: sensam train DATA --method"
+        )
+    return {}
+
+
+def _report(folder: Path, device: str, console: "Console") -> None:
+    """The page about a finished run, scored where it was trained; imported now, because training needs no plots."""
     from sensam.errors import SensamError
     from sensam.evaluate.report.single import write_run_report
 
     try:
-        console.print(f"the report is {write_run_report(folder)}", soft_wrap=True)
+        console.print(f"the report is {write_run_report(folder, device=device)}", soft_wrap=True)
     except SensamError as reason:  # the model is trained and saved: what cannot be drawn must not look like a failure
         console.print(f"no report: {reason}", soft_wrap=True)

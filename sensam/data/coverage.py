@@ -6,7 +6,7 @@ from math import ceil, degrees
 
 from sensam.data.lens import RoundLens
 from sensam.data.perspective import Look
-from sensam.data.synthetic.fields import Field
+from sensam.data.raster import Field
 from sensam.data.tangent import TangentPlan, look_around
 from sensam.errors import SettingsError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sensam.data.discovery import discover
 from sensam.data.labels import LabelCodec, LabelHW
-from sensam.data.layout import FILE_NAME, Colour, DatasetSpec, parse_spec, read_mapping
+from sensam.data.layout import FILE_NAME, Colour, DatasetSpec, LabelSpec, parse_spec, read_mapping
 from sensam.data.masks import read_mask
 from sensam.data.pairing import Item, Pairing, pair
 from sensam.data.polygons import Grid, burn
@@ -116,6 +116,13 @@ class Dataset:
         changed.sensor = sensor
         return changed
 
+    def with_label(self, label: LabelSpec) -> "Dataset":
+        """The same files, their masks read by another rule."""
+        changed = copy(self)
+        changed.spec = self.spec.model_copy(update={"label": label})
+        changed.codec = LabelCodec.of(changed.spec)
+        return changed
+
     def within(self, item: Item, window: Window | None) -> Window | None:
         """A window of the whole scene, from one of the sample's part of it."""
         if item.is_whole:
@@ -136,6 +143,8 @@ def open_dataset(folder_or_yaml: str | Path) -> Dataset:
     path = Path(folder_or_yaml)
     if path.suffix in {".yaml", ".yml"}:
         return _read(path)
+    if path.is_file():
+        raise InputError(f"{path} is one file, not a data set. Give a folder with images, or a {FILE_NAME}.")
     if not path.is_dir():
         raise InputError(f"{path} does not exist. Give a folder with images, or a {FILE_NAME}.")
     own = path / FILE_NAME

@@ -1,6 +1,5 @@
 """Measurements that are not yet pictures: complex radar to amplitude or decibel, polarizers to Stokes and angles."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal
 
@@ -41,15 +40,6 @@ def stretch(raster: Raster, measured: Measured, shown: Shown, limits: tuple[floa
         values = np.clip((values - low) / (high - low), 0, 1)
     pixels = np.where(valid, values, 0).astype(np.float32)
     return replace(raster, pixels_CHW=pixels, valid_CHW=valid, bands=bands, scaling=())
-
-
-def percentile_limits(rasters: Iterable[Raster], low: float = 1.0, high: float = 99.0) -> tuple[float, float]:
-    """Limits for `stretch` from many images together: the percentiles of all their valid numbers."""
-    numbers = [raster.pixels_CHW[raster.valid_CHW] for raster in rasters]
-    if not sum(map(len, numbers)):
-        raise InputError("No image has a valid pixel to take limits from.")
-    bottom, top = np.percentile(np.concatenate(numbers).astype(np.float64), (low, high))
-    return _checked((float(bottom), float(top)))
 
 
 def _checked(limits: tuple[float, float]) -> tuple[float, float]:

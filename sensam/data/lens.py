@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sensam.data.synthetic.camera import Equirectangular, Fisheye
-from sensam.data.synthetic.fields import Field
+from sensam.data.camera import Equirectangular, Fisheye
+from sensam.data.raster import Field
 from sensam.sensors import Sensor
 
 ORIGIN = (0.0, 0.0, 0.0)

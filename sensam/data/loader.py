@@ -97,14 +97,14 @@ def collate(samples: Sequence[Sample], ignore: int) -> StoredBatch:
     )
 
 
-def deal(count: int, batch_size: int, world: int) -> list[range]:
+def deal(count: int, batch_size: int, world: int, least: int = 1) -> list[range]:
     """Indices of each step over all processes together: every index once, and work for every process in every step.
 
-    What is left over becomes a smaller last step; fewer than one for each process join the step before.
+    What is left over becomes a smaller last step; fewer than `least` for each process join the step before.
     """
     step = batch_size * world
     starts = list(range(0, count, step))
-    if len(starts) > 1 and count - starts[-1] < world:
+    if len(starts) > 1 and count - starts[-1] < world * least:
         starts.pop()
     return [range(start, stop) for start, stop in zip(starts, [*starts[1:], count], strict=True)]
 
@@ -131,14 +131,18 @@ class Loader:
         workers: int = 0,
         rank: int = 0,
         world: int = 1,
+        least: int = 1,
         device: torch.device | str = "cpu",
     ) -> None:
         if batch_size < 1 or workers < 0 or not 0 <= rank < world:
             raise SettingsError(f"batch_size {batch_size}, workers {workers}, rank {rank} of {world} make no sense.")
-        if len(stream) < world:
-            raise InputError(f"{len(stream)} samples cannot feed {world} processes. Use fewer processes.")
-        self.stream, self.device = stream, torch.device(device)
-        self._order = _Order(len(stream), batch_size, rank, world)
+        if len(stream) < world * least:
+            raise InputError(
+                f"{len(stream)} samples cannot feed {world} processes with at least {least} each. "
+                "Add images, or use fewer processes."
+            )
+        self.stream, self.world, self.device = stream, world, torch.device(device)
+        self._order = _Order(deal(len(stream), batch_size, world, least), rank, world)
         is_pinned = self.device.type == "cuda"
         self._batches: Iterable[StoredBatch | SensamError] = _Here(stream, self._order, is_pinned=is_pinned)
         if workers:
@@ -178,8 +182,8 @@ class Loader:
 class _Order(Sampler[list[Place]]):
     """Which samples this process takes in each step of the current epoch."""
 
-    def __init__(self, count: int, batch_size: int, rank: int, world: int) -> None:
-        self.steps = [share(step, rank, world) for step in deal(count, batch_size, world)]
+    def __init__(self, steps: Sequence[range], rank: int, world: int) -> None:
+        self.steps = [share(step, rank, world) for step in steps]
         self.epoch = 0
         self.start = 0
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -53,6 +54,7 @@ def pair(spec: DatasetSpec) -> Pairing:
             name: _chosen(part.items, rule.keys, spec.root)
             for (name, rule), part in zip(spec.splits.items(), found, strict=True)
         }
+        _refuse_sharing(items, spec.splits)
     else:
         items, without_split = _deal(found[0].items, spec)
     domains = _domains((item for each in items.values() for item in each), spec)
@@ -177,15 +179,16 @@ def _deal_shares(items: tuple[Item, ...], shares: dict[str, float]) -> dict[str,
 
 def _refuse_sharing(dealt: dict[str, tuple[Item, ...]], rules: Mapping[str, SplitSpec]) -> None:
     """One sample in two splits is a leak, unless the splits take different parts of the scene."""
-    seen: dict[str, str] = {}
+    seen: defaultdict[tuple[Path, ...], list[str]] = defaultdict(list)
     for name, items in dealt.items():
         for item in items:
-            other = seen.setdefault(item.key, name)
-            if other != name and not _apart(rules[name], rules[other]):
-                raise SettingsError(
-                    f"{item.key} is in the splits {other} and {name}. Give each its own keys, "
-                    "or its own part of the scene with `rows` or `columns`."
-                )
+            for other in seen[item.images]:
+                if not _apart(rules[name], rules[other]):
+                    raise SettingsError(
+                        f"{item.key} is in the splits {other} and {name}. Give each its own keys, "
+                        "or its own part of the scene with `rows` or `columns`."
+                    )
+            seen[item.images].append(name)
 
 
 def _apart(one: SplitSpec, two: SplitSpec) -> bool:

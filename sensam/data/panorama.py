@@ -9,7 +9,7 @@ from math import ceil, pi, sin
 import torch
 from torch import Tensor
 
-from sensam.data.lens import FlatLens, Lens, PanoramaLens
+from sensam.data.lens import Lens
 from sensam.data.plan import FLOOR
 from sensam.errors import InputError, SettingsError
 
@@ -156,19 +156,12 @@ class WindowPlan:
             raise InputError(f"This plan is for {size[0]} x {size[1]} pixels, found {found}. Plan windows anew.")
 
 
-def plan_windows(
-    size: tuple[int, int], *, columns: int = 8, rows: int = 1, overlap: float = 0.36, wraps: bool = True
-) -> WindowPlan:
+def plan_crops(lens: Lens, *, columns: int, rows: int, overlap: float) -> WindowPlan:
     """Windows side by side that share `overlap` of their width (and height) with the next, and leave nothing out.
 
-    The defaults cut 400 x 2048 pixels into eight windows of 400 x 400, a new one every 256 columns.
+    Eight columns and an overlap of 0.36 cut a panorama of 400 x 2048 pixels into windows of 400 x 400, a new one every
+    256 columns.
     """
-    lens = PanoramaLens(size) if wraps else FlatLens(size)
-    return plan_crops(lens, columns=columns, rows=rows, overlap=overlap)
-
-
-def plan_crops(lens: Lens, *, columns: int, rows: int, overlap: float) -> WindowPlan:
-    """The same for the images of any lens."""
     height, width = lens.size
     if columns < 1 or rows < 1 or not 0 <= overlap < 1:
         raise SettingsError(f"{columns} x {rows} windows with overlap {overlap} make no sense: at least 1, below 1.")

@@ -1,4 +1,4 @@
-"""Perspective views cut out of a panorama or a fisheye, and put back where they belong."""
+"""Perspective views cut out of a panorama or a fisheye."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sensam.data.camera import Pinhole
 from sensam.data.lens import ORIGIN, PanoramaLens, RoundLens
-from sensam.data.synthetic.camera import Pinhole
 from sensam.errors import SettingsError
 
 Mode = Literal["bilinear", "nearest"]
@@ -51,17 +51,6 @@ def cut_view(image_BCHW: Tensor, look: Look, *, mode: Mode = "bilinear", lens: R
     lens = lens or PanoramaLens((image_BCHW.shape[-2], image_BCHW.shape[-1]))
     row_hw, column_hw = lens.camera.project(look.camera.rays())
     return sample(image_BCHW, torch.from_numpy(row_hw), torch.from_numpy(column_hw), mode, wraps=lens.wraps)
-
-
-def paste_view(
-    view_BChw: Tensor, look: Look, size: tuple[int, int], *, mode: Mode = "bilinear"
-) -> tuple[Tensor, NDArray[np.bool_]]:
-    """The view in a panorama of this size, and which of its pixels it covers; 0 elsewhere."""
-    row_HW, column_HW = look.camera.project(PanoramaLens(size).camera.rays())
-    covered_HW = look.covers(row_HW, column_HW)
-    row, column = (torch.from_numpy(np.nan_to_num(places)) for places in (row_HW, column_HW))
-    pasted_BCHW = sample(view_BChw, row, column, mode, wraps=False)
-    return pasted_BCHW * torch.from_numpy(covered_HW).to(pasted_BCHW), covered_HW
 
 
 def sample(image_BCHW: Tensor, row_hw: Tensor, column_hw: Tensor, mode: Mode, *, wraps: bool) -> Tensor:

@@ -20,7 +20,7 @@ from shapely import STRtree, from_wkb
 from shapely.geometry import box, mapping, shape
 
 from sensam.data.layout import DatasetSpec
-from sensam.data.raster import Window
+from sensam.data.raster import Window, shifted
 from sensam.data.sources import version_of
 from sensam.errors import InputError, unknown
 
@@ -39,12 +39,7 @@ class Grid:
 
     def part(self, window: Window) -> "Grid":
         """The grid of a window of this one."""
-        row, column, rows, columns = window
-        t = self.transform
-        if t is None:
-            return Grid(rows, columns, self.crs, None)
-        east, north = t.c + column * t.a + row * t.b, t.f + column * t.d + row * t.e
-        return Grid(rows, columns, self.crs, type(t)(t.a, t.b, east, t.d, t.e, north))
+        return Grid(*window[2:], self.crs, shifted(self.transform, window))
 
 
 def burn(path: Path, grid: Grid, spec: DatasetSpec) -> NDArray[Any]:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from sensam.errors import InputError
 
 Window = tuple[int, int, int, int]  # row, column, height, width in pixels of the whole scene
+Field = NDArray[np.float32]  # numbers over pixels, points or directions
+Mask = NDArray[np.bool_]  # which of them
 Scaling = tuple[float, float]  # scale and offset: physical value = stored number * scale + offset
 
 
@@ -20,6 +22,12 @@ def shifted(transform: Any, window: Window) -> Any:
     a, b, c, d, e, f = tuple(transform)[:6]
     row, col, _, _ = window
     return type(transform)(a, b, c + a * col + b * row, d, e, f + d * col + e * row)
+
+
+def applied(transform: Any, x: float, y: float) -> tuple[float, float]:
+    """Where a transform takes a point: column and row onto the map, or by its inverse back."""
+    a, b, c, d, e, f = tuple(transform)[:6]
+    return a * x + b * y + c, d * x + e * y + f
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +66,17 @@ class Raster:
     def renamed(self, bands: Sequence[str]) -> Self:
         """The same pixels under other band names."""
         return replace(self, bands=tuple(bands))
+
+    def select(self, bands: Sequence[str]) -> Self:
+        """Some of the bands, in this order."""
+        planes = [self.bands.index(name) for name in bands]
+        return replace(
+            self,
+            pixels_CHW=self.pixels_CHW[planes],
+            valid_CHW=self.valid_CHW[planes],
+            bands=tuple(bands),
+            scaling=tuple(self.scaling[plane] for plane in planes) if self.scaling else (),
+        )
 
     def with_pixels(self, pixels_CHW: NDArray[np.float32], valid_CHW: NDArray[np.bool_], *, is_decoded: bool) -> Self:
         """Other numbers for the same bands and the same ground."""

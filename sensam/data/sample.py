@@ -45,10 +45,10 @@ class Sample:
         return bool(self.shown_HW(ignore).any())
 
     def shown_HW(self, ignore: int) -> NDArray[np.bool_]:
-        """Pixels from which to learn: labelled where there are labels, valid in any band where not."""
+        """Pixels from which to learn: labelled where there are labels, valid in every band where not."""
         if self.label_HW is not None:
             return np.asarray(self.label_HW != ignore)
-        return np.ones(self.size, bool) if self.valid_CHW is None else np.asarray(self.valid_CHW.any(axis=0))
+        return np.ones(self.size, bool) if self.valid_CHW is None else np.asarray(self.valid_CHW.all(axis=0))
 
 
 def read_sample(feed: Feed, item: Item, window: Window, *, labels: bool) -> Sample:

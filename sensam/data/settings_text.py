@@ -10,6 +10,7 @@ import yaml
 from sensam.data.discovery import guess
 from sensam.data.layout import FILE_NAME, BandStatistics, read_mapping
 from sensam.errors import InputError, SettingsError
+from sensam.files import write_text
 
 NOTES = {
     "sensor": "what the numbers mean: a preset (`sensam sensors`) or your own bands",
@@ -38,7 +39,7 @@ def write_guess(folder: Path) -> Path:
     if path.exists():
         raise InputError(f"{path} exists. Leave out --write, or remove the file first.")
     parts = [_block(name, value, NOTES.get(name)) for name, value in guess(folder).items()]
-    _replace(path, "".join(parts))
+    write_text(path, "".join(parts))
     return path
 
 
@@ -55,12 +56,12 @@ def write_statistics(path: Path, found: Mapping[str, BandStatistics], split: str
     start = next((n for n, line in enumerate(lines) if line.startswith("statistics:")), None)
     if start is None:
         text = "".join(lines)
-        _replace(path, f"{text}{'' if text.endswith(chr(10)) else chr(10)}\n{block}")
+        write_text(path, f"{text}{'' if text.endswith(chr(10)) else chr(10)}\n{block}")
         return
     stop = next((n for n in range(start + 1, len(lines)) if lines[n][:1] not in " \t\r\n"), len(lines))
     while stop > start + 1 and not lines[stop - 1].strip():
         stop -= 1
-    _replace(path, "".join([*lines[:start], block, *lines[stop:]]))
+    write_text(path, "".join([*lines[:start], block, *lines[stop:]]))
 
 
 def _block(name: str, value: Any, note: str | None) -> str:
@@ -81,10 +82,3 @@ def _rounded(found: BandStatistics) -> dict[str, Any]:
         "percentiles": percentiles,
         "pixels": pixels,
     }
-
-
-def _replace(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

@@ -97,8 +97,8 @@ class TrainingStream:
             if sample is not None:
                 return sample
         raise InputError(
-            f"No window of split {self.split} has a valid{' and labelled' if self.labels else ''} pixel. "
-            "`sensam check` shows what is wrong with the files."
+            f"No window of split {self.split} has a {'labelled ' if self.labels else ''}pixel that is valid in every "
+            "band. `sensam check` shows what is wrong with the files; leave out a band without data with `bands`."
         )
 
     def _visit(self, epoch: int, index: int) -> int:

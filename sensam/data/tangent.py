@@ -14,7 +14,7 @@ from torch import Tensor
 from sensam.data.lens import RoundLens
 from sensam.data.perspective import Look, Mode, sample
 from sensam.data.plan import FLOOR
-from sensam.data.synthetic.fields import Field
+from sensam.data.raster import Field
 from sensam.errors import InputError
 
 

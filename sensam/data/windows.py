@@ -1,10 +1,6 @@
 """Windows of a scene: drawn at random for training, laid out side by side for reading everything once."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from sensam.data.raster import Window
 from sensam.errors import InputError
@@ -55,13 +51,3 @@ def within(part: Window, window: Window) -> tuple[slice, slice]:
     """Where a part of a scene lies in a window that holds it."""
     row, column = part[0] - window[0], part[1] - window[1]
     return slice(row, row + part[2]), slice(column, column + part[3])
-
-
-def assemble(parts: Sequence[NDArray[Any]], windows: Sequence[Window]) -> NDArray[Any]:
-    """The scene back from what was cut by `lay_out`; rows and columns are the last two axes."""
-    height = max(row + rows for row, _, rows, _ in windows)
-    width = max(column + columns for _, column, _, columns in windows)
-    whole = np.empty((*parts[0].shape[:-2], height, width), parts[0].dtype)
-    for part, (row, column, rows, columns) in zip(parts, windows, strict=True):
-        whole[..., row : row + rows, column : column + columns] = part
-    return whole

@@ -81,6 +81,8 @@ def recommend(outcome: Outcome) -> Recommendation:
     """
     standings = outcome.standings
     best = standings[0]
+    if len(standings) == 1:
+        return Recommendation(best.name, "It is the only entry that finished.", outcome.costs(best.name).command)
     level = [standing for standing in standings if standing.is_level]
     equals = [standing for standing in level if standing.behind is None or standing.behind.low <= 0]
     seconds = {standing.name: outcome.costs(standing.name).costs.all_seconds for standing in equals}

@@ -19,6 +19,7 @@ from sensam.evaluate.clicks import (
     middle_of_box,
     summarise,
 )
+from sensam.files import write_text
 from sensam.sam.model import Sam
 from sensam.version import __version__
 
@@ -88,6 +89,4 @@ def write_json(path: Path, source: str, results: dict[str, Contest]) -> None:
         "scores": {title: [asdict(entry) for entry in found.entries] for title, found in results.items()},
         "leads": {title: [asdict(each) for each in found.leads] for title, found in results.items()},
     }
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(json.dumps(content, indent=1) + "\n")
-    unfinished.replace(path)
+    write_text(path, json.dumps(content, indent=1) + "\n")

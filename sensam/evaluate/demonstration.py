@@ -11,7 +11,6 @@ from sensam.evaluate.figures import Panel, draw_panels, many_colours
 from sensam.evaluate.masks import innermost, iou
 from sensam.infer.promptable import Predictor
 from sensam.sam.automatic import AutomaticSettings
-from sensam.sam.model import Sam
 from sensam.sam.nano.scenes import NanoScene, make_scene
 from sensam.sam.regions import Regions, bounding_box
 
@@ -40,11 +39,6 @@ class Answer:
 def demo_scenes(count: int, first: int) -> list[NanoScene]:
     """Consecutive scenes of a stream kept for demonstrations."""
     return [make_scene(STREAM, first + index, SIZE) for index in range(count)]
-
-
-def demo_predictor(sam: Sam) -> Predictor:
-    """The predictor at the size this SAM sees best."""
-    return Predictor(sam)
 
 
 def ask(predictor: Predictor, scene: NanoScene) -> Answer:

@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from sensam.errors import InputError
+from sensam.files import whole
 
 # Told apart by people who see fewer colours, and on most pictures (after Okabe and Ito).
 COLOURS = tuple(to_rgb(code) for code in ("#E69F00", "#56B4E9", "#F0E442", "#CC79A7", "#00C78C", "#D55E00"))
@@ -116,11 +117,9 @@ def prepare_folder(folder: Path) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG under a temporary name, then rename it: the file is whole or absent."""
-    unfinished = path.with_name(f".{path.name}.part")
+    """Write a PNG, whole or not at all."""
     try:
-        figure.savefig(unfinished, format="png", dpi=200)
-        unfinished.replace(path)
+        with whole(path) as unfinished:
+            figure.savefig(unfinished, format="png", dpi=200)
     except OSError as problem:
-        unfinished.unlink(missing_ok=True)
         raise InputError(f"Cannot write {path}: {problem.strerror}. Choose another folder.") from problem

@@ -62,34 +62,26 @@ class LatitudeScores:
     def report(self) -> dict[str, float]:
         """mIoU plain, by solid angle, and of each band."""
         names = [f"miou {low:g}-{up:g} deg" for low, up in zip((0.0, *self.bands_deg), self.bands_deg, strict=False)]
-        bands = {name: miou(matrix) for name, matrix in zip(names, self.by_band_NKK, strict=True)}
-        return {"miou": miou(self.plain_KK), "miou by solid angle": miou(self.weighted_KK), **bands}
+        bands = {name: labelled_miou(matrix) for name, matrix in zip(names, self.by_band_NKK, strict=True)}
+        return {"miou": labelled_miou(self.plain_KK), "miou by solid angle": labelled_miou(self.weighted_KK), **bands}
 
     def by_class(self) -> dict[str, float]:
         """IoU of each class; NaN for one that no pixel is labelled with."""
-        return dict(zip(self.classes, iou(self.plain_KK).tolist(), strict=True))
+        return dict(zip(self.classes, labelled_iou(self.plain_KK).tolist(), strict=True))
 
 
-def iou(matrix_KK: NDArray[np.float64]) -> NDArray[np.float64]:
+def labelled_iou(matrix_KK: NDArray[np.float64]) -> NDArray[np.float64]:
     """Intersection over union of each class from labelled (rows) by found; NaN where nothing is labelled so."""
     labelled_K, hit_K = matrix_KK.sum(1), matrix_KK.diagonal()
     union_K = labelled_K + matrix_KK.sum(0) - hit_K
     return np.where(labelled_K > 0, hit_K / np.where(union_K > 0, union_K, 1), np.nan)
 
 
-def miou(matrix_KK: NDArray[np.float64]) -> float:
+def labelled_miou(matrix_KK: NDArray[np.float64]) -> float:
     """Mean IoU over the classes that are labelled somewhere; NaN where there are none."""
-    scores = iou(matrix_KK)
+    scores = labelled_iou(matrix_KK)
     scores = scores[~np.isnan(scores)]
     return float(scores.mean()) if len(scores) else float("nan")
-
-
-def renumber(label_HW: Label, numbers: Sequence[int], ignore: int = 255) -> NDArray[np.uint8]:
-    """Class c becomes numbers[c], as where 19 classes are scored as 13; what was ignored stays so."""
-    table = np.full(256, ignore, np.uint8)
-    table[: len(numbers)] = numbers
-    table[ignore] = ignore
-    return np.asarray(table[label_HW])
 
 
 def lost_thin_classes(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sensam.data.dataset import Dataset, open_dataset
 from sensam.errors import SettingsError
 from sensam.evaluate.answers import answers
+from sensam.files import whole, write_text
 from sensam.run.assembly import fit_dataset
 from sensam.run.model import Model, load
 from sensam.train.confusion import MIOU_MEANS, Confusion, Scoring, count, under
@@ -54,17 +55,15 @@ class Evaluation:
 
     def write(self, path: Path) -> None:
         """The numbers as JSON; the table of images as CSV where the file is named so."""
-        partial = path.with_name(f".{path.name}.partial")
+        if path.suffix.lower() != ".csv":
+            write_text(path, json.dumps(self.to_dict(), indent=2) + "\n")
+            return
+        rows = self.by_image()
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".csv":
-            rows = self.by_image()
-            with partial.open("w", newline="", encoding="utf-8") as file:
-                table = csv.DictWriter(file, rows[0])
-                table.writeheader()
-                table.writerows(rows)
-        else:
-            partial.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)
+        with whole(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, rows[0])
+            table.writeheader()
+            table.writerows(rows)
 
     def lines(self) -> list[str]:
         """What stands under a table, so that its numbers can be compared with others'."""

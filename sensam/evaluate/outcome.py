@@ -28,10 +28,18 @@ class Outcome:
     evidence: Mapping[CellKey, Evidence]
     part: Part
     skipped: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()  # of these, the cells that were tried, with the reason
 
     def __post_init__(self) -> None:
         if not self.records:
-            raise InputError(f"{self.title} has no finished cell. Run the comparison first.")
+            raise InputError(f"{self.title} has no finished cell. {self._what_to_do}")
+
+    @property
+    def _what_to_do(self) -> str:
+        if not self.failed:
+            return "Run the comparison first."
+        reasons = "; ".join(reason.rstrip(".") for reason in self.failed)
+        return f"What failed: {reasons}. Mend it, then compare again with --retry."
 
     @property
     def full(self) -> float:
@@ -60,6 +68,12 @@ class Outcome:
         if not confusions:
             raise InputError(
                 f"{self.title} has no seed that every entry finished, so nothing is paired. Go on with it."
+            )
+        if not all(np.isfinite(score_of(confusion.sum(1))).all() for confusion in confusions.values()):
+            split = "test" if self.part == "test" else "validation"
+            raise InputError(
+                f"No pixel of the {split} split of {self.title} is labelled, so there is no mIoU to rank by. "
+                "Label some of its images, or name another split."
             )
         return rank(confusions)
 

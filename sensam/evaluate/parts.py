@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from sensam.config import validate
 from sensam.methods.base import Task
 from sensam.methods.simmat import SimMat, SimMatConfig
 from sensam.methods.tuning import Strategy
@@ -42,7 +43,8 @@ def count_parts(
 @torch.no_grad()
 def _count(base: Sam, bands: int, projector: str, strategy: Strategy, amount: int | None) -> Part:
     adds = strategy not in ("full", "probe")
-    config = SimMatConfig(projector=projector, strategy=strategy, amount=amount if adds else None)
+    values = {"projector": projector, "strategy": strategy, "amount": amount if adds else None}
+    config = validate(SimMatConfig, values, where="settings of simmat")
     task = Task(hyperspectral(bands), ("background", "region"), base, base.anatomy.image_size)
     method = SimMat(task, config).eval()
     sizes = {name: parameter.numel() for name, parameter in method.named_parameters()}

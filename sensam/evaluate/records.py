@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from sensam.evaluate.report.page import write_text
+from sensam.files import whole, write_text
 
 Part = Literal["val", "test"]
 
@@ -87,9 +87,8 @@ class Evidence:
         if self.features_NE is not None:
             arrays["features"] = self.features_NE
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.stem}.part.npz")
-        np.savez_compressed(unfinished, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for options
-        unfinished.replace(path)
+        with whole(path) as unfinished:
+            np.savez_compressed(unfinished, **arrays)  # type: ignore[arg-type]  # numpy's stub takes names for options
 
     @classmethod
     def load(cls, path: Path) -> "Evidence":
@@ -108,8 +107,3 @@ class Evidence:
 def write_lines(path: Path, records: list[CellRecord]) -> None:
     """All cells, one line of JSON each."""
     write_text(path, "".join(f"{record.line()}\n" for record in records))
-
-
-def read_lines(path: Path) -> list[CellRecord]:
-    """What `write_lines` wrote."""
-    return [CellRecord.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines() if line]

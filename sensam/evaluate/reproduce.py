@@ -10,17 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensam.config import MachineSettings
+from sensam.data.dataset import open_dataset
 from sensam.errors import InputError
 from sensam.evaluate.claims.identities import settle_identity
 from sensam.evaluate.claims.ledger import Claim, Contrast, Paper
 from sensam.evaluate.claims.studies import Scale, check_given, find_data, is_given, load_studies, make_plan, needed
 from sensam.evaluate.claims.verdict import Measured, Verdict, judge
 from sensam.evaluate.compare.gather import gather, report
+from sensam.evaluate.compare.plan import Plan
 from sensam.evaluate.compare.runner import open_bench, prepare, work
 from sensam.evaluate.outcome import Outcome
 from sensam.evaluate.report.features import has_domains, mixing
-from sensam.evaluate.report.page import write_text
 from sensam.evaluate.statistics import Difference, compare, pseudovalues, score_of
+from sensam.files import write_text
+from sensam.methods.rebuilding import load_start
 from sensam.train.display import Display
 from sensam.version import __version__
 
@@ -49,14 +52,22 @@ def reproduce(
     given = data or {}
     check_given(given)
     _, studies = load_studies()
-    found: dict[str, StudyOutcome] = {}
-    for name, entries in needed(claims).items():
+    wanted = needed(claims)
+    # A mistake in any of it is said before hours are spent on the rest.
+    for source in given.values():
+        open_dataset(source)
+    if wanted:
+        load_start(scale.teacher)
+    plans: dict[str, Plan] = {}
+    for name, entries in wanted.items():
         scenes = studies[name].scenes
         source = find_data(scenes, given, folder, scale)
         plan = make_plan(name, entries, source, scale, generated=not is_given(scenes, given))
+        plans[name] = prepare(plan, folder / paper.key / name)
+    found: dict[str, StudyOutcome] = {}
+    for name, plan in plans.items():
         out = folder / paper.key / name
         say(f"study {name}: {', '.join(plan.entries)}")
-        plan = prepare(plan, out)
         work(open_bench(plan, out, machine, Display(None)), say)
         try:
             outcome = gather(plan, out)

@@ -89,7 +89,8 @@ def bootstrap(confusion_SNKK: Confusion, *, draws: int = DRAWS, seed: int = 0) -
     counts = random.multinomial(images, np.full(images, 1 / images), size=draws).astype(np.float64)
     pooled = (counts @ flat).reshape(draws, *confusion_SNKK.shape[:1], *confusion_SNKK.shape[2:])
     means = score_of(pooled).mean(1)
-    low, high = np.nanpercentile(means, (100 * LEVEL / 2, 100 * (1 - LEVEL / 2)))
+    ends = (100 * LEVEL / 2, 100 * (1 - LEVEL / 2))
+    low, high = np.nanpercentile(means, ends) if np.isfinite(means).any() else (np.nan, np.nan)  # numpy would warn
     return Interval(float(score_of(confusion_SNKK.sum(1)).mean()), float(low), float(high))
 
 
@@ -133,18 +134,6 @@ def _error_of_mean(difference_SN: NDArray[np.float64]) -> tuple[float, float]:
     return (total / (seeds * images)) ** 0.5, max(freedom, min(seeds, images) - 1)
 
 
-def sign_flip(differences_N: NDArray[np.float64], *, draws: int = 20_000, seed: int = 0) -> float:
-    """p of a paired permutation test without any assumption on the spread: exact up to 14 pairs, drawn beyond."""
-    count = len(differences_N)
-    if count <= 14:
-        signs = 1 - 2 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)
-    else:
-        signs = np.random.default_rng(seed).choice([-1, 1], size=(draws, count))
-        signs = np.concatenate([np.ones((1, count), signs.dtype), signs])  # the one that was seen is one of them
-    means = np.abs(signs @ differences_N)
-    return float((means >= abs(differences_N.sum()) - 1e-12).mean())
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
     """p values of several tests at once, raised so that one false alarm among all of them stays as rare as LEVEL."""
     order = np.argsort(p_values, kind="stable")
@@ -152,14 +141,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     found = np.empty(len(p_values))
     found[order] = np.minimum(raised, 1)
     return [float(p) for p in found]
-
-
-def spearman(first: Sequence[float], second: Sequence[float]) -> float:
-    """Rank correlation; 0 where one of them does not vary."""
-    if len(set(first)) < 2 or len(set(second)) < 2:
-        return 0.0
-    ranks = np.stack([stats.rankdata(first), stats.rankdata(second)])
-    return float(np.corrcoef(ranks)[0, 1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,36 @@
 """Scores of a three-band method over several triples: E2SAM's "C3*", with the spread its paper leaves out."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 
+from sensam.evaluate.compare.plan import Entry, Plan
+from sensam.evaluate.outcome import Outcome
+from sensam.evaluate.statistics import summary
 from sensam.methods.triples import Names
 
-
-def summarise(scores: Mapping[Names, Mapping[str, float]]) -> str:
-    """A table of each triple's own scores, then mean and spread of every metric; a single triple is labelled so."""
-    metrics = list(next(iter(scores.values())))
-    rows = [["bands", *metrics]]
-    rows += [[" ".join(names), *(f"{each[metric]:.4f}" for metric in metrics)] for names, each in scores.items()]
-    if len(scores) > 1:
-        columns = [[each[metric] for each in scores.values()] for metric in metrics]
-        rows.append(
-            [
-                f"C3*, mean of {len(scores)} triples",
-                *(f"{mean:.4f} ± {spread:.4f}" for mean, spread in map(_spread, columns)),
-            ]
-        )
-    else:
-        rows[1][0] += " (C3, a single triple)"
-    return "\n".join(f"| {' | '.join(row)} |" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]])
+CHOICE = "triple"  # the setting by which methods that see three bands take them
 
 
-def _spread(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation."""
-    mean = sum(values) / len(values)
-    return mean, (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
+def over_triples(plan: Plan, outcome: Outcome) -> list[str]:
+    """A line for each method that was compared on several triples; nothing where there is none."""
+    found: defaultdict[tuple[str, str], dict[Names, float]] = defaultdict(dict)
+    scores = {standing.name: 100 * standing.mean for standing in outcome.standings}
+    for name, entry in plan.entries.items():
+        if CHOICE in entry.settings and name in scores:
+            found[entry.method, _alike(entry)][tuple(entry.settings[CHOICE])] = scores[name]
+    return [f"{method}, {summarise(each)}" for (method, _), each in found.items() if len(each) > 1]
+
+
+def summarise(scores: Mapping[Names, float]) -> str:
+    """Mean and spread, and what every triple has alone; a single triple never passes for a mean."""
+    each = "; ".join(f"{' '.join(names)} {score:.1f}" for names, score in scores.items())
+    if len(scores) == 1:
+        return f"C3, a single triple: {each}"
+    mean, spread = summary(list(scores.values()))
+    return f"C3* over {len(scores)} triples: {mean:.1f} ± {spread:.1f} ({each})"
+
+
+def _alike(entry: Entry) -> str:
+    """The same for entries that differ in nothing but their triple."""
+    settings = {name: value for name, value in entry.settings.items() if name != CHOICE}
+    return entry.model_copy(update={"settings": settings}).model_dump_json()

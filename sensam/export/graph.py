@@ -118,11 +118,10 @@ def compare(model: Segmenter, exported: Segmenter, tiles_NCHW: NDArray[np.float3
     return Difference(largest, total / count, same / count, count, are_real)
 
 
-def refuse_beyond(difference: Difference, tolerance: float, made: Path) -> None:
-    """Fail, and leave no file that computes something else."""
+def refuse_beyond(difference: Difference, tolerance: float, path: Path) -> None:
+    """Fail, so that what is being written there does not come into its place."""
     if not difference.largest <= tolerance:
-        made.unlink(missing_ok=True)
         raise ToleranceError(
-            f"{made.name} differs from the model by {difference.largest:.2e} at most, more than {tolerance:g}; it was "
+            f"{path.name} differs from the model by {difference.largest:.2e} at most, more than {tolerance:g}; it was "
             "thrown away. Raise --tolerance only if you know why."
         )

@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 from sensam.errors import InputError
-from sensam.export.stac import write_item
+from sensam.export.stac import FILE, write_item
+from sensam.files import whole, write_text
 from sensam.infer.segmenter import Segmenter
 
 CARD = "README.md"
@@ -21,11 +22,11 @@ def export_hub(folder: Path, out: Path, segmenter: Segmenter, config: Mapping[st
         raise InputError(f"{out} is the model itself. Choose another folder with -o.")
     out.mkdir(parents=True, exist_ok=True)
     for name in FILES:
-        partial = out / f"{name}.new"
-        shutil.copyfile(folder / name, partial)
-        partial.replace(out / name)
-    (out / CARD).write_text(card(segmenter, config), encoding="utf-8")
-    item = write_item(segmenter, out, {name.split(".")[0]: out / name for name in FILES}, side=segmenter.size)
+        with whole(out / name) as unfinished:
+            shutil.copyfile(folder / name, unfinished)
+    write_text(out / CARD, card(segmenter, config))
+    assets = {name.split(".")[0]: out / name for name in FILES}
+    item = write_item(segmenter, out / FILE, assets, side=segmenter.size)
     return [*(out / name for name in FILES), out / CARD, item]
 
 

@@ -13,6 +13,7 @@ from sensam.errors import MissingExtraError, SettingsError
 from sensam.export.any_size import any_size as render_any_size
 from sensam.export.any_size import multiple
 from sensam.export.graph import TOLERANCE, Graph
+from sensam.files import whole
 from sensam.infer.onnx_network import KEY, load_onnx
 from sensam.infer.segmenter import Segmenter
 
@@ -48,15 +49,13 @@ def export_onnx(segmenter: Segmenter, path: Path, *, side: int, any_size: bool =
     model = program.model_proto
     for key, value in metadata(segmenter, side, step).items():
         model.metadata_props.add(key=key, value=value)
-    partial = path.with_name(f"{path.stem}.partial.onnx")
     path.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(model, partial)
-    if any_size and not _takes_any_size(segmenter, partial, side, step):
-        partial.unlink()
-        raise SettingsError(DEPENDS_ON_SIZE)
-    if int8:
-        _make_int8(partial)
-    partial.replace(path)
+    with whole(path) as unfinished:
+        onnx.save(model, unfinished, format="protobuf")  # whatever the ending
+        if any_size and not _takes_any_size(segmenter, unfinished, side, step):
+            raise SettingsError(DEPENDS_ON_SIZE)
+        if int8:
+            _make_int8(unfinished)
     return path
 
 

@@ -10,6 +10,7 @@ from torch.export import Dim
 from sensam.errors import SettingsError
 from sensam.export.graph import Graph
 from sensam.export.onnx import metadata
+from sensam.files import whole
 from sensam.infer.onnx_network import KEY
 from sensam.infer.segmenter import Segmenter
 
@@ -26,10 +27,10 @@ def export_program(segmenter: Segmenter, path: Path, *, side: int) -> Path:
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise SettingsError(f"This network cannot be exported with torch.export ({reason}).") from error
-    partial = path.with_name(f"{path.stem}.partial.pt2")
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.export.save(program, partial, extra_files={EXTRA: json.dumps(metadata(segmenter, side))})
-    partial.replace(path)
+    # As a stream: torch complains of a name that does not end in .pt2.
+    with whole(path) as unfinished, unfinished.open("wb") as file:
+        torch.export.save(program, file, extra_files={EXTRA: json.dumps(metadata(segmenter, side))})
     return path
 
 

@@ -64,8 +64,3 @@ def _resampled(tokens_BhwD: Tensor, patch: int, rows: int, columns: int, reducti
     if list(map_BDhw.shape[-2:]) == size:
         return map_BDhw
     return F.interpolate(map_BDhw, size, mode="bilinear", align_corners=False, antialias=size[0] < map_BDhw.shape[-2])
-
-
-def as_features(maps: list[Tensor]) -> dict[str, Tensor]:
-    """The maps under the names that torchvision's pyramids use: "0" is the finest."""
-    return {str(level): one for level, one in enumerate(maps)}

@@ -11,6 +11,7 @@ from torch.export import Dim
 
 from sensam.errors import MissingExtraError
 from sensam.export.graph import portable
+from sensam.files import whole
 from sensam.infer.onnx_network import KEY, open_session
 from sensam.sam.model import Sam
 from sensam.sensors import Sensor
@@ -83,9 +84,8 @@ def export_split(sam: Sam, sensor: Sensor, folder: Path, *, side: int) -> tuple[
             )
         assert program is not None
         program.model_proto.metadata_props.add(key=KEY, value=told)
-        partial = folder / f"{name}.partial"
-        onnx.save(program.model_proto, partial)
-        partial.replace(folder / name)
+        with whole(folder / name) as unfinished:
+            onnx.save(program.model_proto, unfinished)
     return folder / ENCODER, folder / DECODER, _difference(sam, folder, image, points, labels)
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sensam.files import write_text
 from sensam.infer.segmenter import Segmenter
 from sensam.version import __version__
 
@@ -17,12 +18,14 @@ TASK = "semantic-segmentation"
 FILE = "stac-item.json"
 
 
-def write_item(segmenter: Segmenter, folder: Path, assets: dict[str, Path], *, side: int) -> Path:
+def item_beside(export: Path) -> Path:
+    """Where the item of an export lies: one folder may hold several, `model.onnx` and `model.pt2`."""
+    return export.with_name(f"{export.name}.{FILE}")
+
+
+def write_item(segmenter: Segmenter, path: Path, assets: dict[str, Path], *, side: int) -> Path:
     """The item, beside the files it speaks of."""
-    path = folder / FILE
-    partial = path.with_suffix(".new")
-    partial.write_text(json.dumps(model_item(segmenter, assets, side=side), indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_text(path, json.dumps(model_item(segmenter, assets, side=side), indent=2) + "\n")
     return path
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from sensam.errors import InputError, SensamError
+from sensam.files import write_text
 from sensam.infer.mapping import MapSettings, SceneJob, Target
 from sensam.infer.voting import Vote
 from sensam.infer.workplace import cannot_write
@@ -53,6 +54,7 @@ class Entry:
     files: list[str] = field(default_factory=list)
     seconds: float = 0.0  # of work, over all its tasks
     error: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,8 @@ class Manifest:
         self.entries = {scene: Entry(scene) for scene in scenes}
 
     def write(self) -> None:
-        partial = self.path.with_suffix(".new")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps([asdict(entry) for entry in self.entries.values()], indent=1) + "\n")
-            partial.replace(self.path)
+            write_text(self.path, json.dumps([asdict(entry) for entry in self.entries.values()], indent=1) + "\n")
         except OSError as error:
             raise cannot_write(self.path, error) from error
 
@@ -131,7 +130,8 @@ def map_archive(order: Order, scenes: Sequence[str], out: Path, pool: Pool, repo
             if job.is_done:
                 over(scene, "done", [str(path) for path in job.outputs])
                 continue
-            job.open()  # one place makes the folder, before many write into it
+            # One place makes the folder, before many write into it.
+            manifest.entries[scene].note = job.open().thrown_away
         except SensamError as mistake:
             over(scene, "failed", error=str(mistake))
             continue

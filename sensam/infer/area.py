@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import ceil, floor, isfinite
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,11 @@ from pyogrio.raw import read
 from rasterio.crs import CRS
 from rasterio.features import geometry_mask
 from rasterio.warp import transform_geom
-from shapely import from_wkb
+from shapely import from_wkb, get_coordinates
+from shapely.errors import ShapelyError
 from shapely.geometry import mapping, shape
 
-from sensam.data.raster import RasterInfo, Window, shifted
+from sensam.data.raster import RasterInfo, Window, applied, shifted
 from sensam.errors import InputError, SettingsError
 from sensam.infer.quiet import FILTERING
 
@@ -46,7 +48,7 @@ def window_of_box(box: Box, info: RasterInfo) -> Window:
     if not all(isfinite(number) for number in box) or x0 >= x1 or y0 >= y1:
         raise SettingsError(f"The box {_text(box)} has no area. Give xmin,ymin,xmax,ymax in the scene's coordinates.")
     back = ~_place(info)
-    corners = [_moved(back, x, y) for x in (x0, x1) for y in (y0, y1)]
+    corners = [applied(back, x, y) for x in (x0, x1) for y in (y0, y1)]
     columns, rows = ([corner[axis] for corner in corners] for axis in (0, 1))
     left, top = max(0, floor(min(columns) + SNAP)), max(0, floor(min(rows) + SNAP))
     right, bottom = min(info.width, ceil(max(columns) - SNAP)), min(info.height, ceil(max(rows) - SNAP))
@@ -70,14 +72,19 @@ def read_area(path: Path, info: RasterInfo) -> tuple[Area, Window]:
 
 def _polygons(path: Path) -> Sequence[tuple[Any, str]]:
     try:
-        layer = read_info(path)
-        _, _, geometry, _ = read(path, columns=[])
-    except (DataSourceError, ValueError, OSError) as error:
+        with FILTERING, catch_warnings():
+            simplefilter("ignore", RuntimeWarning)  # of what is refused below
+            layer = read_info(path)
+            _, _, geometry, _ = read(path, columns=[])
+            found = [] if geometry is None else list(from_wkb(geometry))
+    except (DataSourceError, ShapelyError, ValueError, OSError) as error:
         raise InputError(f"{path} cannot be read as polygons ({str(error).splitlines()[0]}).") from error
-    shapes = [] if geometry is None else [one for one in from_wkb(geometry) if one is not None and not one.is_empty]
+    shapes = [one for one in found if one is not None and not one.is_empty]
     polygons = [one for one in shapes if one.geom_type in {"Polygon", "MultiPolygon"}]
     if not polygons:
         raise InputError(f"{path} holds no polygon. Draw the area as polygons and save it as GeoPackage or GeoJSON.")
+    if not np.isfinite(get_coordinates(polygons)).all():
+        raise InputError(f"{path} has polygons with corners that are no finite numbers. Draw the area anew.")
     if not layer["crs"]:
         raise InputError(f"{path} does not say in which coordinate system it is. Save it with one.")
     return [(one, layer["crs"]) for one in polygons]
@@ -94,14 +101,9 @@ def _place(info: RasterInfo) -> Any:
     return info.transform
 
 
-def _moved(transform: Any, x: float, y: float) -> tuple[float, float]:
-    a, b, c, d, e, f = tuple(transform)[:6]
-    return a * x + b * y + c, d * x + e * y + f
-
-
 def _bounds(info: RasterInfo) -> Box:
     place = _place(info)
-    corners = [_moved(place, column, row) for column in (0, info.width) for row in (0, info.height)]
+    corners = [applied(place, column, row) for column in (0, info.width) for row in (0, info.height)]
     xs, ys = zip(*corners, strict=True)
     return min(xs), min(ys), max(xs), max(ys)
 

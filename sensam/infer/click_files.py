@@ -19,6 +19,7 @@ from rasterio.windows import Window as GdalWindow
 
 from sensam.data.raster import RasterInfo, shifted
 from sensam.errors import InputError, SettingsError
+from sensam.files import whole
 from sensam.infer.scene_clicks import Found
 
 VECTORS = {".gpkg": "GPKG", ".geojson": "GeoJSON", ".json": "GeoJSON", ".fgb": "FlatGeobuf"}
@@ -27,32 +28,36 @@ GEOJSON_CRS = "EPSG:4326"  # what the format prescribes
 MOST_IN_8_BITS = 255
 
 
-def check_output(path: Path) -> None:
-    """Refuse a name that says no format, before anything is computed."""
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Refuse a name that says no format, and a file that is there already, before anything is computed."""
     if path.suffix.lower() not in (*VECTORS, *RASTERS):
         known = ", ".join((*VECTORS, *RASTERS))
         raise SettingsError(f"{path} does not say in which format. Give a name that ends in {known}.")
-    if not path.parent.is_dir():
-        raise InputError(f"{path.parent} does not exist. Make the folder, or write elsewhere.")
+    nearest = next(folder for folder in path.absolute().parents if folder.exists())
+    if not nearest.is_dir():
+        raise InputError(f"{nearest} is a file, and a folder is needed for {path}. Choose another place with -o.")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, and a file is to be written. Choose another place with -o.")
+    if path.exists() and not overwrite:
+        raise InputError(
+            f"{path} exists, and all of it would be replaced, every layer. "
+            "Choose another place with -o, or add --overwrite."
+        )
 
 
 def write_objects(path: Path, objects: Sequence[Found], info: RasterInfo) -> None:
-    """The file, whole or not at all."""
-    check_output(path)
-    # The ending stays: GDAL and GeoPackage look at it.
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    partial.unlink(missing_ok=True)
+    """The file, whole or not at all, and its folder; what was there before is replaced."""
+    check_output(path, overwrite=True)
     try:
-        if path.suffix.lower() in RASTERS:
-            _write_raster(partial, objects, info)
-        else:
-            _write_polygons(partial, objects, info, VECTORS[path.suffix.lower()])
-        partial.replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as unfinished:
+            if path.suffix.lower() in RASTERS:
+                _write_raster(unfinished, objects, info)
+            else:
+                _write_polygons(unfinished, objects, info, VECTORS[path.suffix.lower()])
     except (RasterioError, DataSourceError, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} cannot be written ({reason}). Is there room on the disk?") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _write_raster(path: Path, objects: Sequence[Found], info: RasterInfo) -> None:

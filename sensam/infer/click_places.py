@@ -9,7 +9,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.warp import transform as transform_points
 
-from sensam.data.raster import RasterInfo
+from sensam.data.raster import RasterInfo, applied
 from sensam.errors import InputError, SettingsError
 
 SCENE = "scene"  # --crs: the scene's own coordinates
@@ -91,22 +91,17 @@ class Places:
             (x,), (y,) = transform_points(self._theirs, self.info.crs, [x], [y])
         if not (isfinite(x) and isfinite(y)):
             return -1.0, -1.0
-        return _applied(~self.info.transform, x, y)
+        return applied(~self.info.transform, x, y)
 
     def _covered(self) -> str:
         width, height = self.info.width, self.info.height
         if self.crs is None:
             return f"x 0 to {width} and y 0 to {height} in pixels; for map coordinates add --crs"
-        corners = [_applied(self.info.transform, column, row) for column in (0, width) for row in (0, height)]
+        corners = [applied(self.info.transform, column, row) for column in (0, width) for row in (0, height)]
         xs, ys = (list(axis) for axis in zip(*corners, strict=True))
         if self._theirs is not None and self._theirs != self.info.crs:
             xs, ys = transform_points(self.info.crs, self._theirs, xs, ys)
         return f"x {min(xs):.8g} to {max(xs):.8g} and y {min(ys):.8g} to {max(ys):.8g}"
-
-
-def _applied(transform: Any, x: float, y: float) -> Point:
-    a, b, c, d, e, f = tuple(transform)[:6]
-    return a * x + b * y + c, d * x + e * y + f
 
 
 def wanted_objects(

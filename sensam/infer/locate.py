@@ -1,7 +1,8 @@
 """What a scene on the command line is: a file, a folder or list of per-band files, a URL, a bucket, a STAC item."""
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,6 +22,8 @@ def locate(scene: str, sensor: Sensor) -> Located:
     if "," in scene and not Path(scene).exists():
         parts = [part.strip() for part in scene.split(",") if part.strip()]
         return _by_label({Path(part).stem: _address(part) for part in parts}, parts)
+    if not scene.strip():
+        raise InputError("The name of a scene is empty. Give a file, a folder of bands, a URL or a STAC item.")
     path = Path(scene)
     try:
         if path.is_dir():
@@ -39,6 +42,14 @@ def locate(scene: str, sensor: Sensor) -> Located:
 def is_remote(scene: str) -> bool:
     """Whether reading goes over a network."""
     return scene.startswith(("http://", "https://", *BUCKETS, *BUCKETS.values(), "/vsicurl"))
+
+
+def refuse_overwriting(source: Located, outputs: Sequence[Path]) -> None:
+    """An error where a file to be written is one of the scene's own."""
+    inputs = {os.path.realpath(path) for path in ([source] if isinstance(source, str) else source.values())}
+    for path in outputs:
+        if os.path.realpath(path) in inputs:
+            raise InputError(f"{path} is the scene itself, which must stay as it is. Choose another place with -o.")
 
 
 def title(scene: str) -> str:

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from rasterio.errors import RasterioError
@@ -13,7 +13,7 @@ from rasterio.errors import RasterioError
 from sensam.errors import InputError, SettingsError
 from sensam.infer.area import Area, Box, read_area, window_of_box
 from sensam.infer.cog import Ground, write_cog
-from sensam.infer.locate import Located, locate, title
+from sensam.infer.locate import Located, locate, refuse_overwriting, title
 from sensam.infer.onnx_network import check_fixed_size
 from sensam.infer.products import Extra, Storage, products
 from sensam.infer.regrid import Resolution, forget, regrid
@@ -37,7 +37,7 @@ class MapSettings:
 
     size: int | None = None  # pixels on a side of a tile; by default as trained
     overlap: int | None = None  # pixels that neighbouring tiles share; by default an eighth of a tile
-    batch: int = 1
+    batch: int | None = None  # tiles at once; by default as many as suit the device
     extras: tuple[Extra, ...] = ()
     storage: Storage = "uint8"
     bands: tuple[str, ...] | None = None  # what the file's bands are, where it does not say so itself
@@ -78,6 +78,8 @@ class SceneJob:
     """A scene, checked against the model and laid out in tiles. Nothing is written before `run`."""
 
     def __init__(self, model: Segmenter, fingerprint: str, scene: str, target: Target, settings: MapSettings) -> None:
+        batch = 1 if settings.batch is None else settings.batch
+        settings = replace(settings, batch=batch)  # the same plan whether said or settled
         self.model, self.target, self.settings = model, target, settings
         source = locate(scene, model.sensor)
         self._source: Located = source if settings.resolution is None else regrid(source, settings.resolution, model)
@@ -88,9 +90,9 @@ class SceneJob:
         check_fixed_size(model, side)
         overlap = side // OVERLAP_SHARE if settings.overlap is None else settings.overlap
         wraps = model.sensor.geometry == WHOLE_TURN and self.scene.size[1] == whole.info.width
-        self.layout = Layout.of(self.scene.size, side, overlap, settings.batch, len(model.classes), wraps=wraps)
+        self.layout = Layout.of(self.scene.size, side, overlap, batch, len(model.classes), wraps=wraps)
         self.plan = _plan(f"{fingerprint} {model.resolution}", scene, source, self.scene, settings, side, overlap)
-        _refuse_overwriting_input(source, self.outputs)
+        refuse_overwriting(source, self.outputs)
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -241,13 +243,6 @@ def _made_by(path: Path) -> str:
             return str(dataset.tags().get(RUN_TAG, ""))
     except RasterioError:
         return ""
-
-
-def _refuse_overwriting_input(source: Located, outputs: Sequence[Path]) -> None:
-    inputs = {Path(path).resolve() for path in ([source] if isinstance(source, str) else source.values())}
-    for path in outputs:
-        if path.resolve() in inputs:
-            raise InputError(f"{path} is the scene itself, which must stay as it is. Choose another place with -o.")
 
 
 def describe_job(job: SceneJob) -> str:

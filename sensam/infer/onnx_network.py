@@ -81,7 +81,14 @@ def open_session(path: Path) -> Any:
     providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except (faults.Fail, faults.InvalidGraph, faults.InvalidProtobuf, faults.NotImplemented, RuntimeError) as error:
+    except (
+        faults.Fail,
+        faults.InvalidArgument,  # an empty file
+        faults.InvalidGraph,
+        faults.InvalidProtobuf,
+        faults.NotImplemented,
+        RuntimeError,
+    ) as error:
         reason = str(error).splitlines()[0][:200]
         raise WeightsError(
             f"{path} cannot be read as ONNX ({reason}). It may be cut short: export it again."

@@ -1,6 +1,9 @@
 """Where the tasks of an archive run: this process, several of them, or a Ray cluster."""
 
 import multiprocessing
+import os
+import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -10,6 +13,7 @@ from typing import Any
 from sensam.errors import MissingExtraError, SettingsError
 from sensam.infer.archive import Answer, Engine, Order, Pool, Task, work
 
+LOOK = 1.0  # seconds between two looks for the parent
 ATTEMPTS = 3  # at a task whose worker died
 
 
@@ -70,7 +74,19 @@ class Processes:
 
     def _start(self) -> ProcessPoolExecutor:
         # A forked child would inherit the threads of GDAL and PyTorch in the middle of their work.
-        return ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"))
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(self.workers, context, initializer=end_with, initargs=(os.getpid(),))
+
+
+def end_with(parent: int) -> None:
+    """End this process as soon as its parent is gone: one that is killed cannot tell its workers to stop."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK)
+        os._exit(1)  # whatever the main thread does; what it has written so far is gone on with
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class RayCluster:

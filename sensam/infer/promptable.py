@@ -132,7 +132,8 @@ class Predictor:
 
     def _decode(self, embedded: Embedded, prompts: Prompts, multimask: bool) -> tuple[Tensor, Tensor, Tensor]:
         logits_NMhw, scores_NM = self.sam.decode(embedded.embedding_1Ehw, prompts, multimask=multimask)
-        masks_NMHW = embedded.frame.restore(self.sam, logits_NMhw) > 0
+        shares = logits_NMhw.split(max(1, embedded.frame.at_once // logits_NMhw.shape[1]))
+        masks_NMHW = torch.cat([embedded.frame.restore(self.sam, share) > 0 for share in shares])
         return masks_NMHW, scores_NM.float(), logits_NMhw.float()
 
 

@@ -20,6 +20,7 @@ from sensam.infer.scene import open_quietly
 from sensam.infer.segmenter import Segmenter
 
 Resolution = float | Literal["trained"]  # in the units of the scene's coordinate system, or what the model has seen
+MOST_PIXELS = 2**31 - 1  # on a side, of GDAL
 SAME = 0.01  # share by which a resolution may differ and still be the wanted one
 
 
@@ -60,7 +61,7 @@ def on_grid(source: Located, resolution: float) -> Located:
     """The same files on a grid of square pixels of this size, in the first one's coordinates: averaged where that is
     coarser, interpolated where it is finer. Files of different resolutions come to lie on one grid.
     """
-    if not resolution > 0:
+    if not 0 < resolution < math.inf:
         raise SettingsError(f"A resolution of {resolution:g} makes no sense. Give the size of a pixel, such as 10.")
     paths = [source] if isinstance(source, str) else list(source.values())
     grid = _grid(paths[0], resolution)
@@ -75,7 +76,18 @@ def _grid(path: str, resolution: float) -> Grid:
     with _opened(path) as dataset:
         _refuse_unplaced(path, dataset)
         left, bottom, right, top = dataset.bounds
-        columns, rows = max(1, round((right - left) / resolution)), max(1, round((top - bottom) / resolution))
+        wide, high = (right - left) / resolution, (top - bottom) / resolution
+        if max(wide, high) < 1:
+            raise SettingsError(
+                f"A pixel of {resolution:g} is larger than all of {path}, {right - left:g} by {top - bottom:g} in the "
+                "same units. Give a smaller one."
+            )
+        if max(wide, high) > MOST_PIXELS:
+            raise SettingsError(
+                f"Pixels of {resolution:g} would be {max(wide, high):.3g} on a side of {path}, more than a file can "
+                "hold. Give a larger one."
+            )
+        columns, rows = max(1, round(wide)), max(1, round(high))
         return dataset.crs, Affine(resolution, 0, left, 0, -resolution, top), rows, columns
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,8 +167,11 @@ def _as_photograph(
     return np.where(valid_HW, stretched.clip(0, 255), 0).round().astype(np.uint8)
 
 
-def identify(sam: Sam, source: Located, sensor: Sensor) -> str | None:
-    """What an embedding depends on besides its window; None for files that may change unseen."""
+def identify(sam: Sam, source: Located, sensor: Sensor, bands: Sequence[str] | None) -> str | None:
+    """What an embedding depends on besides its window; None for files that may change unseen.
+
+    `bands` are the names that the user gave to the file's bands.
+    """
     paths = [source] if isinstance(source, str) else list(source.values())
     if any(is_remote(path) or not Path(path).is_file() for path in paths):
         return None
@@ -177,7 +180,8 @@ def identify(sam: Sam, source: Located, sensor: Sensor) -> str | None:
         digest.update(name.encode())
         digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     states = [(path, Path(path).stat().st_size, Path(path).stat().st_mtime_ns) for path in paths]
-    return f"{paths[0]}|{digest.hexdigest()}|{json.dumps(sensor.to_dict(), sort_keys=True)}|{states}"
+    facts = json.dumps([sensor.to_dict(), None if bands is None else list(bands)], sort_keys=True)
+    return f"{paths[0]}|{digest.hexdigest()}|{facts}|{states}"
 
 
 def _lies_in(point: Point, window: Window) -> bool:

@@ -25,9 +25,11 @@ class Segmenter:
     name: str = "model"
     takes_missing_bands: bool = False  # trained with band dropout: a band may be all zeros
     resolution: float | None = None  # metres of ground that a pixel covered when it was trained
+    knows_classes: bool = True  # or what tells them apart is still random
 
     def logits(self, image_BCHW: Tensor) -> Tensor:
         """Class logits at the size of the input."""
+        self._refuse_random()
         return self.network(image_BCHW)
 
     @property
@@ -41,9 +43,17 @@ class Segmenter:
         return digest.hexdigest()
 
     def check_weights(self) -> None:
-        """An error where a weight is NaN or infinite: every pixel of the map would be wrong."""
+        """An error where a weight is random, NaN or infinite: every pixel of the map would be wrong."""
+        self._refuse_random()
         for name, weight in self.network.state_dict().items():
             if weight.is_floating_point() and not weight.isfinite().all():
                 raise WeightsError(
                     f"{name} of {self.name} holds NaN or infinite numbers. Train it again, or load another."
                 )
+
+    def _refuse_random(self) -> None:
+        if not self.knows_classes:
+            raise WeightsError(
+                f"This {self.name} has not learnt classes yet, so it cannot draw maps. Teach it: sensam train DATA "
+                f"--method {self.name} --set begin_from=FOLDER."
+            )

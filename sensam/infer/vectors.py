@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 from warnings import catch_warnings, simplefilter
@@ -37,9 +38,10 @@ class Outlines:
     tolerance: float = 1.0  # pixels
 
     def __post_init__(self) -> None:
-        if self.smallest < 0 or self.tolerance < 0:
+        if self.smallest < 0 or not 0 <= self.tolerance < inf:
             raise SettingsError(
-                f"Polygons of at least {self.smallest} pixels, moved by {self.tolerance:g}: give 0 or more."
+                f"Polygons of at least {self.smallest} pixels, moved by {self.tolerance:g}: "
+                "give 0 or more, and no infinity."
             )
 
     @property

@@ -41,7 +41,7 @@ class Vote:
                 "Use --tta flip."
             )
         self.members, self.poses = tuple(members), POSES[augmentation]
-        self.device = torch.device(_device(device))
+        self.device = torch.device(find_device(device))
         self.is_half = precision == "bf16" or (precision == "auto" and self.device.type == "cuda")
         for member in self.members:
             member.check_weights()
@@ -51,6 +51,11 @@ class Vote:
     def model(self) -> Segmenter:
         """The first model; the others agree with it on sensor and classes."""
         return self.members[0]
+
+    @property
+    def batch(self) -> int:
+        """Tiles at once that suit the device, where nobody says how many."""
+        return 8 if self.device.type == "cuda" else 1
 
     @torch.inference_mode()
     def __call__(self, image_BCHW: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -100,7 +105,8 @@ def _restored(image: Tensor, pose: Pose) -> Tensor:
     return back.flip(-1) if mirrored else back
 
 
-def _device(wanted: str) -> str:
+def find_device(wanted: str) -> str:
+    """A device by its name; `auto` is a GPU where there is one."""
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted.startswith("cuda") and not torch.cuda.is_available():

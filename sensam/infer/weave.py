@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensam.errors import InputError
+from sensam.files import whole
 from sensam.infer.tiles import Axis, Span
 
 Block = NDArray[np.float32]
@@ -79,11 +80,9 @@ class Weave:
 
 def _save(path: Path, block: Block) -> None:
     """Whole or not at all, should the process be killed in the middle."""
-    partial = path.with_suffix(".new")
     try:
-        with partial.open("wb") as file:
-            np.save(file, block, allow_pickle=False)
-        partial.replace(path)
+        with whole(path) as unfinished:
+            np.save(unfinished, block, allow_pickle=False)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}). Make room, then run the same again.") from error
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensam.errors import InputError
+from sensam.files import HIDDEN, whole
 from sensam.infer.products import Product
 from sensam.infer.tiles import Span
 
@@ -24,22 +25,27 @@ BYTE_ORDER = "LSB" if sys.byteorder == "little" else "MSB"  # of the raw planes,
 class Workplace:
     """Belongs to one plan. What is left of another plan is thrown away; what is left of the same is gone on with.
 
+    A folder of that name which no run made is somebody's own, and refused.
+
     Survives a killed process, not a machine that loses power: nothing is forced onto the disk.
     """
 
     def __init__(self, folder: Path, plan: str, size: tuple[int, int], wanted: Sequence[Product]) -> None:
         self.folder, self.size, self.products = folder, size, tuple(wanted)
         self.is_resumed = folder.is_dir() and _read_plan(folder) == plan
+        self.thrown_away = ""  # in words, what another run had left here
         try:
             if not self.is_resumed:
                 if folder.exists():
+                    self._refuse_others()
+                    self.thrown_away = _describe(folder)
                     shutil.rmtree(folder)
                 folder.mkdir(parents=True)
                 for product in self.products:
                     self._allocate(product)
                 # Last and in one step: others who work here must never see half of it.
-                (folder / "plan.new").write_text(json.dumps({"plan": plan}))
-                (folder / "plan.new").replace(folder / PLAN)
+                with whole(folder / PLAN) as unfinished:
+                    unfinished.write_text(json.dumps({"plan": plan}))
         except OSError as error:
             raise cannot_write(folder, error) from error
 
@@ -84,6 +90,18 @@ class Workplace:
         """The map is complete: nothing of this is needed any more."""
         shutil.rmtree(self.folder)
 
+    def _refuse_others(self) -> None:
+        """A run that was killed, or found the disk full, before it wrote its plan has left planes alone."""
+        if self.folder.is_dir() and not self.folder.is_symlink():
+            planes = {self.path(product).name for product in self.products}
+            names = [path.name for path in self.folder.iterdir()]
+            if _read_plan(self.folder) or all(name in planes or name.startswith(HIDDEN) for name in names):
+                return
+        raise InputError(
+            f"{self.folder} is in the way: a map in the making has that name, and this is none. "
+            "Move it, or choose another place with -o."
+        )
+
     def _allocate(self, product: Product) -> None:
         height, width = self.size
         length = len(product.planes) * height * width * np.dtype(product.dtype).itemsize
@@ -116,10 +134,9 @@ class Strip:
     def advance(self, valid: int) -> None:
         """One more batch is done. Called when everything it wrote is in place."""
         self.batches, self.valid = self.batches + 1, self.valid + valid
-        partial = self.folder / "done.new"
         try:
-            partial.write_text(json.dumps({"batches": self.batches, "valid": self.valid}))
-            partial.replace(self.folder / "done.json")
+            with whole(self.folder / "done.json") as unfinished:
+                unfinished.write_text(json.dumps({"batches": self.batches, "valid": self.valid}))
         except OSError as error:
             raise cannot_write(self.folder, error) from error
 
@@ -135,6 +152,15 @@ def _write_at(descriptor: int, content: bytes, offset: int) -> None:
     while content:
         written = os.pwrite(descriptor, content, offset)
         content, offset = content[written:], offset + written
+
+
+def _describe(folder: Path) -> str:
+    """What a run with another plan had done, in one line; nothing where it had done nothing."""
+    done = sum(Strip(path).batches for path in folder.glob("strip-*") if path.is_dir())
+    if not done:
+        return ""
+    steps = "1 step" if done == 1 else f"{done} steps"
+    return f"threw away {steps} of an earlier run in {folder}: its model, scene or settings were others"
 
 
 def _read_plan(folder: Path) -> str:

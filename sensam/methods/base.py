@@ -83,6 +83,7 @@ class Stage:
     discards: tuple[str, ...] = ()  # children of the method that have done their work when the stage ends
     begin: Callable[[], None] | None = None  # called once before the first step, and not again after a resume
     mass: Mass | None = None  # over how much a batch's loss is a mean, where not over labelled pixels or samples
+    least_batch: int = 1  # samples below which a process cannot compute the loss
 
 
 class Method(nn.Module):
@@ -94,6 +95,7 @@ class Method(nn.Module):
 
     paper: ClassVar[str]
     Config: ClassVar[type[MethodConfig]]
+    adapts_sam: ClassVar[bool] = True  # or it has nothing of the SAM in its task
     for_labels: ClassVar[frozenset[str]] = frozenset()  # settings that stages without labels take no notice of
 
     def __init__(self, task: Task, config: MethodConfig) -> None:
@@ -107,7 +109,10 @@ class Method(nn.Module):
 
     def forward(self, image_BCHW: Tensor) -> Tensor:  # noqa: ARG002 - what every other method takes
         """Logits B x K x H x W at the size of the input."""
-        raise SettingsError(f"{type(self).__name__} answers clicks, not class maps: use it with a Predictor.")
+        raise SettingsError(
+            f"{type(self).__name__} answers clicks, not class maps. Score it with sensam evaluate --clicks, use it "
+            "with sensam segment or a Predictor."
+        )
 
     def train(self, mode: bool = True) -> Self:
         """Training mode for what learns; what a stage froze stays in eval mode."""

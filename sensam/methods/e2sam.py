@@ -28,7 +28,7 @@ from sensam.methods.tutor import TeacherInput, Tutor, resampled
 from sensam.nn.branches import Branches, Merge
 from sensam.nn.missing import drop_bands
 from sensam.nn.mmd import mmd_of_maps, mmd_of_tokens
-from sensam.nn.selector import choose_from_bank, draw_triples
+from sensam.nn.selector import choose_from_bank, draw_bank, draw_triples
 from sensam.sam.anatomy import SIZES, Anatomy
 from sensam.sam.encoder import ImageEncoder
 from sensam.sam.model import Sam
@@ -69,6 +69,11 @@ class E2SamConfig(SegmentingConfig):
     def _makes_sense(self) -> "E2SamConfig":
         if self.cache and self.noisy_teacher:
             raise ValueError("features of a noisy_teacher never come again; leave cache or noisy_teacher out")
+        if self.one_triple_a_step and (self.bank or self.cache):
+            raise ValueError(
+                "one_triple_a_step gives all images the same triple, bank and cache give each image its own; "
+                "set one_triple_a_step to false, or leave bank and cache out"
+            )
         if self.bank and self.triples > self.bank:
             raise ValueError(f"{self.triples} triples cannot come from a bank of {self.bank}; enlarge bank")
         if self.neck_loss and self.neck_init != "teacher":
@@ -114,7 +119,8 @@ class E2Sam(Method):
             judged_by="loss",
             settings={"epochs": 50},
             discards=("teacher", "branches", "merge"),
-            mass=self._mass if self.config.match == "mse" else None,
+            mass=self._mass,
+            least_batch=2 if self.config.match == "mmd_batch" else 1,
         )
         return inherit, finetune_stage(
             self.task, self.config, self.net, encoder="net.encoder", others=("net.decoder.*",)
@@ -149,12 +155,12 @@ class E2Sam(Method):
             seen_BCHW = drop_bands(seen_BCHW, config.band_dropout, dice_of(moment, ABSENCE))
         tokens_BhwD = self.net.encoder.tokens(seen_BCHW)
         merged_RhwE = self.merge(self.branches(tokens_BhwD, triples_BN3)).flatten(0, 1)
-        found = self.teacher.share(resampled(merged_RhwE, _grid(targets.maps_RhwE)))
-        weight_Bhw = self._weight(batch, _grid(targets.maps_RhwE))
+        found = self.teacher.share(self._on_teachers_grid(merged_RhwE, targets.maps_RhwE))
+        weight_Bhw = self._weight(batch)
         weight_Rhw = None if weight_Bhw is None else weight_Bhw.repeat_interleave(config.triples, 0)
         with torch.autocast(found.device.type, enabled=False):
             mse = _mean_square(found.float() - targets.maps_RhwE, weight_Rhw)
-            loss = mse if config.match == "mse" else self._discrepancy(found.float(), targets.maps_RhwE)
+            loss = mse if config.match == "mse" else self._discrepancy(found.float(), targets.maps_RhwE, weight_Rhw)
         losses = {"loss": loss, "mse": mse.detach()}
         if config.neck_loss:
             losses["neck"] = self._neck_loss(tokens_BhwD, targets.maps_RhwE, weight_Rhw)
@@ -195,35 +201,55 @@ class E2Sam(Method):
         return batch.image_BCHW + self.config.noise * noise_BCHW * batch.valid_BHW[:, None]
 
     def _mass(self, batch: Batch) -> Tensor:
-        """How many tokens the mean square is a mean over."""
-        patch = self.teacher.encoder.anatomy.patch
-        rows, columns = (-(-side // patch) for side in batch.image_BCHW.shape[-2:])
-        weight_Bhw = self._weight(batch, (rows, columns))
-        count = len(batch) * rows * columns
-        return torch.tensor(count, device=batch.image_BCHW.device) if weight_Bhw is None else weight_Bhw.sum()
+        """How many tokens the mean square is a mean over; images, where sets are compared."""
+        weight_Bhw = self._weight(batch)
+        if self.config.match == "mse":
+            patch = self.teacher.encoder.anatomy.patch
+            rows, columns = (-(-side // patch) for side in batch.image_BCHW.shape[-2:])
+            count = len(batch) * rows * columns
+            return torch.tensor(count, device=batch.image_BCHW.device) if weight_Bhw is None else weight_Bhw.sum()
+        if weight_Bhw is None:
+            return torch.tensor(len(batch), device=batch.image_BCHW.device)
+        shown = weight_Bhw.flatten(1).any(1).sum()
+        return shown if self.config.match == "mmd_token" else shown * (shown > 1)
 
-    def _weight(self, batch: Batch, grid: tuple[int, int]) -> Tensor | None:
-        """Which tokens count: those with any valid pixel. None for all."""
+    def _weight(self, batch: Batch) -> Tensor | None:
+        """Which of the teacher's tokens count: those with any valid pixel. None for all."""
         # Unlike the paper: what has no data is nothing to inherit from.
         if self.config.protocol == "paper" or bool(batch.valid_BHW.all()):
             return None
-        return F.adaptive_max_pool2d(batch.valid_BHW.float()[:, None], grid)[:, 0]
+        patch = self.teacher.encoder.anatomy.patch
+        below, beside = (-side % patch for side in batch.valid_BHW.shape[1:])
+        return F.max_pool2d(F.pad(batch.valid_BHW.float()[:, None], (0, beside, 0, below)), patch)[:, 0]
 
-    def _discrepancy(self, found_RhwE: Tensor, target_RhwE: Tensor) -> Tensor:
+    def _discrepancy(self, found_RhwE: Tensor, target_RhwE: Tensor, weight_Rhw: Tensor | None) -> Tensor:
+        """Between sets, of which tokens and images without data are no part."""
         if self.config.match == "mmd_token":
-            return mmd_of_tokens(found_RhwE.flatten(1, 2), target_RhwE.flatten(1, 2))
+            if weight_Rhw is None:
+                return mmd_of_tokens(found_RhwE.flatten(1, 2), target_RhwE.flatten(1, 2))
+            by_image = zip(found_RhwE, target_RhwE, weight_Rhw > 0, strict=True)
+            parts = [mmd_of_tokens(own[kept][None], theirs[kept][None]) for own, theirs, kept in by_image if kept.any()]
+            return torch.stack(parts).mean() if parts else 0 * found_RhwE.sum()
+        if weight_Rhw is not None:
+            is_shown_R = weight_Rhw.flatten(1).any(1)
+            if len(is_shown_R) >= 2 * self.config.triples > is_shown_R.sum():  # one image is no set
+                return 0 * found_RhwE.sum()
+            found_RhwE, target_RhwE = ((each * weight_Rhw[..., None])[is_shown_R] for each in (found_RhwE, target_RhwE))
         by_triple = (part.unflatten(0, (-1, self.config.triples)).transpose(0, 1) for part in (found_RhwE, target_RhwE))
         pairs = zip(*by_triple, strict=True)
         return torch.stack([mmd_of_maps(found.flatten(1), target.flatten(1)) for found, target in pairs]).mean()
+
+    def _on_teachers_grid(self, map_RhwE: Tensor, target_RhwE: Tensor) -> Tensor:
+        own, theirs = self.net.encoder.anatomy.patch, self.teacher.encoder.anatomy.patch
+        return resampled(map_RhwE, (target_RhwE.shape[1], target_RhwE.shape[2]), patch=own, onto=theirs)
 
     def _neck_loss(self, tokens_BhwD: Tensor, target_RhwE: Tensor, weight_Rhw: Tensor | None) -> Tensor:
         """One map for all triples: the student's own neck against every target, so that it learns their mean."""
         neck = self.net.encoder.neck
         assert neck is not None
         aligned = neck.layer_norm1(neck.conv1(tokens_BhwD.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
-        found_RhwE = self.teacher.share(resampled(aligned, _grid(target_RhwE))).repeat_interleave(
-            self.config.triples, 0
-        )
+        found_RhwE = self.teacher.share(self._on_teachers_grid(aligned, target_RhwE))
+        found_RhwE = found_RhwE.repeat_interleave(self.config.triples, 0)
         with torch.autocast(target_RhwE.device.type, enabled=False):
             return _mean_square(found_RhwE.float() - target_RhwE, weight_Rhw)
 
@@ -258,18 +284,14 @@ def _copy(encoder: ImageEncoder, weights: Mapping[str, Tensor]) -> None:
 
 
 def _bank(key: str, seed: int, bands: int, count: int) -> Tensor:
-    """The triples that an image ever gets: balanced, and a function of its name alone."""
+    """The triples that an image ever gets: different, balanced, and a function of its name alone."""
     digest = blake2b(f"{seed}|{key}".encode(), digest_size=7).digest()
-    return draw_triples(torch.Generator().manual_seed(int.from_bytes(digest)), bands, count)
+    return draw_bank(torch.Generator().manual_seed(int.from_bytes(digest)), bands, count)
 
 
 def _on(device: torch.device, dice: torch.Generator) -> torch.Generator:
     """The same luck on a device: drawing millions of numbers elsewhere would take longer than the step."""
     return dice if device.type == "cpu" else torch.Generator(device).manual_seed(dice.initial_seed())
-
-
-def _grid(map_RhwE: Tensor) -> tuple[int, int]:
-    return map_RhwE.shape[1], map_RhwE.shape[2]
 
 
 def _mean_square(difference_RhwE: Tensor, weight_Rhw: Tensor | None) -> Tensor:

@@ -38,7 +38,8 @@ class MergedEncoder(nn.Module):
         merged_BNhwE = self.merge(self.branches(self.student.tokens(image_BCHW), triples_BN3))
         patch = self.teacher.encoder.anatomy.patch
         size = (-(-image_BCHW.shape[-2] // patch), -(-image_BCHW.shape[-1] // patch))
-        return self.teacher.finish(resampled(merged_BNhwE.mean(1), size)).permute(0, 3, 1, 2)
+        own = self.student.anatomy.patch
+        return self.teacher.finish(resampled(merged_BNhwE.mean(1), size, patch=own, onto=patch)).permute(0, 3, 1, 2)
 
 
 class PickedEncoder(nn.Module):

@@ -52,9 +52,9 @@ class SegmentingNet(nn.Module):
         return self.decoder(self.encoder(image_BCHW), image_BCHW)[..., :rows, :columns]
 
 
-def fresh_encoder(task: Task, bands: int | None = None) -> ImageEncoder:
+def fresh_encoder(task: Task) -> ImageEncoder:
     """An encoder shaped like the task's SAM, for the sensor's bands, with random weights and zero position tables."""
-    return ImageEncoder(replace(task.sam.anatomy, bands=bands or task.bands))
+    return ImageEncoder(replace(task.sam.anatomy, bands=task.bands))
 
 
 def finetune_stage(task: Task, config: MapConfig, net: nn.Module, *, encoder: str, others: tuple[str, ...]) -> Stage:

@@ -6,6 +6,7 @@ image B x C x H x W --triple--> B x 3 x H x W --SAM's encoder and first half of 
 
 from dataclasses import dataclass
 from hashlib import blake2b
+from math import lcm
 from pathlib import Path
 from typing import Literal
 
@@ -80,7 +81,10 @@ class Tutor(nn.Module):
 
     @torch.no_grad()
     def teach(self, batch: Batch, image_BCHW: Tensor, triples_BN3: Tensor) -> Targets:
-        """Targets for N triples of each image. The image is the batch's, unless noise was added to it."""
+        """Targets for N triples of each image. The image is the batch's, unless noise was added to it.
+
+        Where targets are kept, every one is rounded as the shelf rounds, so that finding it changes nothing.
+        """
         planes_R3HW = self._planes(image_BCHW, batch.valid_BHW, triples_BN3)
         if self._keep_in is None:
             return Targets(self._look_at_all(planes_R3HW, len(batch)), 0.0)
@@ -90,7 +94,7 @@ class Tutor(nn.Module):
         kept = [shelf.get(name) for name in names]
         missed = [row for row, found in enumerate(kept) if found is None]
         if missed:
-            seen = self._look_at_all(planes_R3HW[missed], len(batch))
+            seen = self._look_at_all(planes_R3HW[missed], len(batch)).half().float()
             for row, target in zip(missed, seen, strict=True):
                 shelf.put(names[row], target)
                 kept[row] = target
@@ -154,9 +158,22 @@ def _raw_range(sensor: Sensor) -> tuple[Tensor, Tensor]:
     return std_C / (high_C - low_C), (mean_C - low_C) / (high_C - low_C) - 0.5
 
 
-def resampled(map_RhwE: Tensor, size: tuple[int, int]) -> Tensor:
-    """A student with another patch has another grid; SAM's space has the teacher's."""
-    if map_RhwE.shape[1:3] == size:
+def resampled(map_RhwE: Tensor, size: tuple[int, int], *, patch: int, onto: int) -> Tensor:
+    """A student with another patch has another grid; SAM's space has the teacher's, of patches `onto`.
+
+    Where the grids reach differently far beyond the image, both are continued to where they meet, so that what is
+    compared lies in the same place.
+    """
+    if patch == onto:
         return map_RhwE
-    found_REhw = F.interpolate(map_RhwE.permute(0, 3, 1, 2).float(), size=size, mode="bilinear", antialias=True)
-    return found_REhw.permute(0, 2, 3, 1)
+    block = lcm(patch, onto)  # pixels after which tokens of both end together
+    reach = [
+        -(-max(own * patch, theirs * onto) // block) * block
+        for own, theirs in zip(map_RhwE.shape[1:3], size, strict=True)
+    ]
+    map_REhw = map_RhwE.permute(0, 3, 1, 2).float()
+    below, beside = (to // patch - own for to, own in zip(reach, map_REhw.shape[2:], strict=True))
+    map_REhw = F.pad(map_REhw, (0, beside, 0, below), mode="replicate")
+    whole = (reach[0] // onto, reach[1] // onto)
+    found_REhw = F.interpolate(map_REhw, size=whole, mode="bilinear", antialias=True)
+    return found_REhw[..., : size[0], : size[1]].permute(0, 2, 3, 1)

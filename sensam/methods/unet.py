@@ -31,6 +31,7 @@ class UNet(Method):
     """A U-Net for any number of bands."""
 
     paper = "Ronneberger et al., U-Net, MICCAI 2015"
+    adapts_sam = False
     Config = UNetConfig
     config: UNetConfig
 

@@ -8,6 +8,7 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from sensam.errors import SettingsError
+from sensam.nn.wide import wide
 
 _BLOCK = 1 << 15  # features at a time: a block of a few maps stays in the processor's cache
 _BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # times the mean squared distance
@@ -15,21 +16,21 @@ _ROWS = 1024  # of a kernel matrix at a time
 
 
 class _SquaredDistances(torch.autograd.Function):
-    """Squared distances among the rows of two matrices together, n x n in float64.
+    """Squared distances among the rows of two matrices together, n x n in float64 where the device has it.
 
     Broadcasting every difference, as is usual, takes n times the memory of the features. Here features are read once,
     block by block; in each the rows are centred, which changes no distance and saves the Gram form from cancellation,
-    and blocks are summed in float64.
+    and blocks are summed in that width.
     """
 
     @staticmethod
     def forward(ctx: Any, left_AF: Tensor, right_BF: Tensor) -> Tensor:
         ctx.save_for_backward(left_AF, right_BF)
         n = len(left_AF) + len(right_BF)
-        gram = torch.zeros(n, n, dtype=torch.float64, device=left_AF.device)
+        gram = torch.zeros(n, n, dtype=wide(left_AF.device), device=left_AF.device)
         for block in _blocks(left_AF.shape[1]):
             rows = _centred(left_AF, right_BF, block)
-            gram += (rows @ rows.T).double()
+            gram += (rows @ rows.T).to(gram.dtype)
         norms = gram.diagonal()
         return (norms[:, None] + norms - 2 * gram).clamp(min=0)
 
@@ -62,7 +63,7 @@ def _centred(left_AF: Tensor, right_BF: Tensor, block: slice) -> Tensor:
 
 
 def squared_distances(left_AF: Tensor, right_BF: Tensor) -> Tensor:
-    """Squared distances among all rows of both, (A + B) x (A + B), in float64."""
+    """Squared distances among all rows of both, (A + B) x (A + B), in float64 where the device has it."""
     distances: Tensor = _SquaredDistances.apply(left_AF, right_BF)
     return distances
 

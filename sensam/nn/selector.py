@@ -30,6 +30,17 @@ def draw_triples(generator: torch.Generator, bands: int, count: int) -> Tensor:
     return torch.tensor(drawn[: 3 * count]).view(count, 3)
 
 
+def draw_bank(generator: torch.Generator, bands: int, count: int) -> Tensor:
+    """Different triples, as many as asked for or as there are: those that `draw_triples` gives, and others for what
+    it gives twice."""
+    wanted = min(count, count_triples(bands))
+    found: dict[tuple[int, ...], None] = {}
+    while len(found) < wanted:
+        found |= dict.fromkeys(map(tuple, draw_triples(generator, bands, count).tolist()))
+    return torch.tensor(list(found)[:wanted])
+
+
 def choose_from_bank(generator: torch.Generator, bank_K3: Tensor, count: int) -> Tensor:
-    """Different triples of a bank, count x 3, each as likely as any other."""
-    return bank_K3[torch.randperm(len(bank_K3), generator=generator)[:count]]
+    """Triples of a bank, count x 3, each as likely as any other; none comes twice before all others came once."""
+    rounds = [torch.randperm(len(bank_K3), generator=generator) for _ in range(0, count, len(bank_K3))]
+    return bank_K3[torch.cat(rounds)[:count]]

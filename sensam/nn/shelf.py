@@ -1,7 +1,6 @@
 """Features kept on disk: half precision, a file each, whole or absent, bounded in size, shared by processes."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sensam.errors import InputError
+from sensam.files import whole
 
 _LOOK_AGAIN = 256  # writes after which to count what other processes wrote
 
@@ -41,10 +41,8 @@ class Shelf:
             return
         path = self._path(name)
         path.parent.mkdir(exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        with partial.open("wb") as file:
-            np.save(file, values)
-        partial.replace(path)
+        with whole(path) as unfinished:
+            np.save(unfinished, values)
         self._held += values.nbytes
         self._writes += 1
         if self._writes % _LOOK_AGAIN == 0:

@@ -1,7 +1,6 @@
 """The parts of a run from their names: data with statistics, the SAM to start from, the method and its stages."""
 
 import hashlib
-import warnings
 from collections.abc import Mapping, Sequence
 from math import sqrt
 from statistics import median
@@ -17,12 +16,10 @@ from sensam.data.dataset import Dataset
 from sensam.data.loader import Loader
 from sensam.data.measure import measure
 from sensam.data.pairing import Item
-from sensam.data.stream import Edges, EvaluationStream, TrainingStream
-from sensam.errors import SettingsError
+from sensam.data.stream import Edges, EvaluationStream, Stream, TrainingStream
+from sensam.errors import InputError, SettingsError
 from sensam.infer.ground import metres_of_pixel
-from sensam.methods import find_method
-from sensam.methods.base import Method, MethodConfig, Stage, Task
-from sensam.nn.surgery import choose, has_part, remove
+from sensam.methods.base import Stage
 from sensam.radiometry import RadiometryContract, check
 from sensam.sensors import Sensor
 
@@ -41,7 +38,7 @@ def fit_dataset(dataset: Dataset, sensor: Sensor) -> Dataset:
     """The data set as a model of this sensor must see it: its bands in its order, its statistics, nothing else new."""
     means = {band.name: (band.mean, band.std) for band in sensor.bands}
     # What is computed from the files has the bands that it is computed to be, not those of the files.
-    whole = dataset if dataset.encodes else Dataset(dataset.spec.model_copy(update={"bands": None}))
+    whole = dataset if dataset.encodes else _with_bands(dataset, None)
     theirs = [
         band.model_copy(update=dict(zip(("mean", "std"), means.get(band.name, (band.mean, band.std)), strict=True)))
         for band in whole.sensor.bands
@@ -50,9 +47,12 @@ def fit_dataset(dataset: Dataset, sensor: Sensor) -> Dataset:
     bands = check(RadiometryContract(sensor), other).bands
     if dataset.encodes:
         return dataset.with_sensor(other.select(bands))
-    chosen = Dataset(dataset.spec.model_copy(update={"bands": bands}))
-    chosen.pairing = dataset.pairing
-    return chosen.with_sensor(other.select(bands))
+    return _with_bands(dataset, bands).with_sensor(other.select(bands))
+
+
+def _with_bands(dataset: Dataset, bands: Sequence[str] | None) -> Dataset:
+    """The same samples with other bands of their files, which need not be listed again."""
+    return Dataset(dataset.spec.model_copy(update={"bands": bands}), dataset.pairing)
 
 
 def resolution_seen(dataset: Dataset, settings: TrainSettings) -> float | None:
@@ -66,51 +66,6 @@ def resolution_seen(dataset: Dataset, settings: TrainSettings) -> float | None:
             shrunk = sqrt(rows * columns) / settings.size if settings.fit == "stretch" else 1.0
             seen.append(metres * shrunk)
     return float(f"{median(seen):.3g}") if seen else None
-
-
-def build_method(name: str, task: Task, settings: Mapping[str, Any] | MethodConfig | None = None) -> Method:
-    """A method for a task. The same seed draws the same weights, and no other random numbers are disturbed."""
-    kind = find_method(name)
-    if isinstance(settings, MethodConfig):
-        config = settings
-    else:
-        try:
-            config = kind.Config.model_validate(dict(settings or {}))
-        except ValidationError as error:
-            raise explain(error, kind.Config, f"settings of {name}") from error
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        # A head for no classes has nothing to draw: fine for stages without labels, and refused for others later.
-        warnings.filterwarnings("ignore", "Initializing zero-element tensors")
-        torch.manual_seed(task.seed)
-        return kind(task, config)
-
-
-def learned_by(method: Method, stages: Sequence[Stage]) -> dict[str, frozenset[str]]:
-    """Names of the parameters that each stage trains; found before any stage discards a part."""
-    names = [name for name, _ in method.named_parameters()]
-    return {
-        stage.name: frozenset(name for name, factor in choose(names, stage.learns).items() if factor > 0)
-        for stage in stages
-    }
-
-
-def discard(method: Method, stages: Sequence[str]) -> None:
-    """Take out what these stages leave behind that has done its work."""
-    for stage in method.stages:
-        if stage.name in stages:
-            for child in stage.discards:
-                if has_part(method, child):
-                    remove(method, child)
-
-
-def spent(method: Method, done: Sequence[str]) -> tuple[str, ...]:
-    """The stages whose discards a model at rest does without.
-
-    One that stops before the method's last stage keeps what its own last stage had: an inherited student answers
-    clicks by parts that fine-tuning no longer needs.
-    """
-    is_complete = bool(done) and done[-1] == method.stages[-1].name
-    return tuple(done) if is_complete else tuple(done[:-1])
 
 
 def share_labels(dataset: Dataset, split: str, share: float, seed: int) -> Dataset:
@@ -150,7 +105,7 @@ def training_loader(
         fit=settings.fit,
         views=settings.views,
     )
-    return Loader(stream, batch_size=settings.batch, workers=settings.workers, rank=rank, world=world, device=device)
+    return _loader(stream, stage, settings, rank, world, device)
 
 
 def validation_loader(
@@ -171,9 +126,33 @@ def validation_loader(
     stream = EvaluationStream(
         dataset, settings.val_split, size=settings.size, labels=labels, fit=settings.fit, edges=edges
     )
-    world = min(world, len(stream))
+    if len(stream) < stage.least_batch:
+        raise InputError(
+            f"split {settings.val_split} of {dataset.name} has {len(stream)} sample, and the loss of stage "
+            f"{stage.name} needs at least {stage.least_batch} at once. Add images, or use --set train.validations=0."
+        )
+    world = min(world, len(stream) // stage.least_batch)
     rank = rank if rank < world else 0
-    return Loader(stream, batch_size=settings.batch, workers=settings.workers, rank=rank, world=world, device=device)
+    return _loader(stream, stage, settings, rank, world, device)
+
+
+def _loader(
+    stream: Stream, stage: Stage, settings: TrainSettings, rank: int, world: int, device: torch.device | str
+) -> Loader:
+    if settings.batch < stage.least_batch:
+        raise SettingsError(
+            f"The loss of stage {stage.name} needs batches of at least {stage.least_batch}, found {settings.batch}. "
+            f"Use --set train.batch={stage.least_batch}."
+        )
+    return Loader(
+        stream,
+        batch_size=settings.batch,
+        workers=settings.workers,
+        rank=rank,
+        world=world,
+        least=stage.least_batch,
+        device=device,
+    )
 
 
 def _augment(values: Mapping[str, Any] | None) -> Augment | None:

@@ -19,6 +19,7 @@ def inherit(
     cache: str | Path | None = None,
     resume: bool = False,
     settings: Mapping[str, Any] | None = None,
+    stages: Mapping[str, Mapping[str, Any]] | None = None,
     machine: Mapping[str, Any] | None = None,
     quiet: bool = False,
     **training: Any,
@@ -36,7 +37,7 @@ def inherit(
         seed=seed,
         resume=resume,
         settings=with_cache(settings or {}, cache),
-        stages=views_for(cache),
+        stages={STAGE: {**views_for(cache), **(stages or {}).get(STAGE, {})}},
         stop_after=STAGE,
         machine=machine,
         quiet=quiet,
@@ -49,6 +50,6 @@ def with_cache(settings: Mapping[str, Any], cache: str | Path | None) -> dict[st
     return {**settings, "cache": str(cache)} if cache is not None else dict(settings)
 
 
-def views_for(cache: str | Path | None) -> dict[str, dict[str, Any]]:
+def views_for(cache: str | Path | None) -> dict[str, Any]:
     """Settings of the stage: features can only be kept of windows that come again."""
-    return {STAGE: {"views": "grid"}} if cache is not None else {}
+    return {"views": "grid"} if cache is not None else {}

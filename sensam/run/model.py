@@ -1,7 +1,7 @@
 """A trained model: saved as what was trained and what it sits on, loaded strictly, used on images."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sensam.data.raster import Raster
-from sensam.errors import WeightsError
 from sensam.infer.pixels import read_pixels
 from sensam.infer.scene import Scene
 from sensam.infer.segmenter import Segmenter
-from sensam.methods.base import Method, Task
-from sensam.methods.inherited import as_sam
+from sensam.methods.base import Method
+from sensam.methods.folder import read_model, write_model
+from sensam.methods.rebuilding import read_base, rebuild
 from sensam.nn.surgery import holdings
-from sensam.run.assembly import build_method, discard, learned_by, spent
-from sensam.sam.anatomy import Anatomy
-from sensam.sam.checkpoint import identify
-from sensam.sam.encoder import ImageEncoder
 from sensam.sam.model import Sam
-from sensam.sam.report import LoadReport, count_parts
-from sensam.sam.weights import load_sam
 from sensam.sensors import Sensor
-from sensam.train.folder import describe_difference, is_model, read_model, write_model
 from sensam.version import __version__
 
 
@@ -46,6 +39,11 @@ class Model:
     def classes(self) -> tuple[str, ...]:
         return self.segmenter.classes
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights lie."""
+        return next(self.method.parameters()).device
+
     @torch.no_grad()
     def predict(self, image: Raster | str | Path) -> NDArray[np.unsignedinteger[Any]]:
         """The class of every pixel of one image, seen as a whole; the ignore value where a band has no data.
@@ -54,8 +52,7 @@ class Model:
         """
         pixels_CHW, valid_HW = self._read(image)
         self.method.eval()
-        device = next(iter(self.method.parameters())).device
-        logits_1KHW = self.segmenter.logits(pixels_CHW[None].to(device))
+        logits_1KHW = self.segmenter.logits(pixels_CHW[None].to(self.device))
         largest = max(self.segmenter.ignore, len(self.classes) - 1)
         dtype: type[np.unsignedinteger[Any]] = np.uint8 if largest < 256 else np.uint16
         classes_HW: NDArray[np.unsignedinteger[Any]] = logits_1KHW[0].argmax(0).cpu().numpy().astype(dtype)
@@ -66,10 +63,21 @@ class Model:
     def _read(self, image: Raster | str | Path) -> tuple[Tensor, Tensor | None]:
         """Normalised pixels, and where every band has data that there is."""
         if isinstance(image, Raster):
-            return read_pixels(image, len(self.sensor.bands), self.sensor)
+            return self._read_raster(image)
         scene = Scene(str(image), self.sensor, may_lack_bands=self.segmenter.takes_missing_bands)
         pixels_CHW, valid_HW = scene.read((0, 0, *scene.size))
         return torch.from_numpy(pixels_CHW), torch.from_numpy(valid_HW)
+
+    def _read_raster(self, image: Raster) -> tuple[Tensor, Tensor | None]:
+        names = self.sensor.band_names
+        seen = [name for name, valid_HW in zip(image.bands, image.valid_CHW, strict=True) if valid_HW.any()]
+        seen = [name for name in seen if name in names]
+        if not self.segmenter.takes_missing_bands or not seen or len(seen) == len(names):
+            return read_pixels(image, len(names), self.sensor)
+        seen_CHW, valid_HW = read_pixels(image.select(seen), len(seen), self.sensor.select(seen))
+        pixels_CHW = seen_CHW.new_zeros(len(names), *seen_CHW.shape[1:])
+        pixels_CHW[[names.index(name) for name in seen]] = seen_CHW
+        return pixels_CHW, valid_HW
 
     def to(self, device: torch.device | str) -> "Model":
         """The same model on another device."""
@@ -109,12 +117,6 @@ def _describe_base(sam: Sam) -> dict[str, Any]:
     }
 
 
-def trained_by(method: Method, stages: tuple[str, ...]) -> frozenset[str]:
-    """Names of the parameters that these stages train; asked of a method from which nothing was discarded."""
-    learned = learned_by(method, [stage for stage in method.stages if stage.name in stages])
-    return frozenset().union(*learned.values())
-
-
 def save_model(
     folder: Path, method: Method, trained: frozenset[str], config: Mapping[str, Any], results: Mapping[str, Any]
 ) -> None:
@@ -135,14 +137,9 @@ def load(source: str | Path, *, base: str | Path | None = None, device: str | to
     `base` says where the SAM lies that it was trained on, when that is no longer where it was.
     """
     folder = read_model(source)
-    config = folder.config
-    sam = _base(config["base"], base, folder.source)
-    sensor = Sensor.from_dict(config["sensor"], where=f"sensor of {source}")
-    task = Task(sensor, tuple(config["classes"]), sam, config["size"], config["ignore"], config["seed"])
-    method = build_method(config["method"], task, config["settings"])
-    restore(method, folder.weights, tuple(config["stages"]), folder.source)
+    method = rebuild(folder, read_base(folder.config["base"], folder.source, base))
     method.requires_grad_(False).eval().to(device)
-    return as_model(method, config)
+    return as_model(method, folder.config)
 
 
 def as_model(method: Method, config: Mapping[str, Any]) -> Model:
@@ -158,73 +155,14 @@ def as_model(method: Method, config: Mapping[str, Any]) -> Model:
         name=config["method"],
         takes_missing_bands=bool(config["settings"].get("band_dropout")),
         resolution=config.get("resolution"),
+        knows_classes=gives_answers(method, config["stages"]),
     )
     return Model(method, segmenter, config)
 
 
-@torch.no_grad()
-def restore(method: Method, weights: Mapping[str, torch.Tensor], stages: tuple[str, ...], source: str) -> None:
-    """Put trained weights into a fresh method: exactly those that these stages leave behind."""
-    trained = trained_by(method, stages)
-    discard(method, spent(method, stages))
-    places = holdings(method, trained)
-    difference = describe_difference(source, weights, places)
-    if difference:
-        raise WeightsError(difference)
-    for name, place in places.items():
-        place.copy_(weights[name])
+def gives_answers(method: Method, done: Sequence[str]) -> bool:
+    """Whether these stages taught what the method is asked for: all before the last one only prepare for it.
 
-
-def _base(config: Mapping[str, Any], given: str | Path | None, source: str) -> Sam:
-    """The SAM that a model sits on, checked to be the same; random where nothing of it is used."""
-    values = config["anatomy"]
-    anatomy = Anatomy(**{**values, "global_blocks": tuple(values["global_blocks"])})
-    if not config["is_needed"]:
-        return Sam(anatomy).eval()
-    origin = given or config["source"]
-    if origin is None:
-        raise WeightsError(f"{source} sits on a SAM that was never saved. Give the folder of that SAM with base=.")
-    sam = load_start(origin)
-    check_base(config, sam, source, str(origin), "Give the right one with base=.")
-    if replace(sam.anatomy, bands=anatomy.bands) != anatomy:
-        raise WeightsError(f"{source} was trained on a SAM of another shape than {origin} holds.")
-    return sam
-
-
-def check_base(config: Mapping[str, Any], sam: Sam, source: str, origin: str, remedy: str) -> None:
-    """Refuse another SAM than the one that a model was trained on, where anything of it is still in use."""
-    identity = sam.loaded.identity if sam.loaded else None
-    if not config["is_needed"] or config["identity"] in (None, identity):
-        return
-    raise WeightsError(
-        f"{source} was trained on the SAM {config['source']} (sha256 {config['identity'][:12]}), but {origin} "
-        f"holds another (sha256 {(identity or 'unknown')[:12]}). {remedy}"
-    )
-
-
-def load_start(source: str | Path) -> Sam:
-    """The SAM that a method starts from: SAM's own weights, or an inherited student in the place of its encoder.
-
-    A student is given by its model folder; prompt encoder and mask decoder are those of the SAM that taught it.
+    What was trained in none is taken at its word.
     """
-    if not is_model(source):
-        return load_sam(source)
-    folder = read_model(source)
-    encoder = getattr(getattr(load(source).method, "net", None), "encoder", None)
-    if not isinstance(encoder, ImageEncoder):
-        raise WeightsError(f"{source} is a model of {folder.config['method']}, which has no encoder to start from.")
-    teacher = _base({**folder.config["base"], "is_needed": True}, None, folder.source)
-    sam = as_sam(teacher, encoder, encoder.anatomy.bands)
-    decoder = {name: getattr(teacher.anatomy, name) for name in ("decoder_heads", "decoder_mlp", "mask_channels")}
-    sam.anatomy = replace(encoder.anatomy, **decoder)
-    weights = sam.state_dict()
-    sam.loaded = LoadReport(
-        source=str(source),
-        layout="sensam's",
-        precision="float32",
-        size=sam.anatomy.name,
-        bands=sam.anatomy.bands,
-        identity=identify({name: weight.contiguous() for name, weight in weights.items()}),
-        parts=count_parts(weights, {}),
-    )
-    return sam
+    return not done or method.stages[-1].name in done

@@ -2,39 +2,42 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from lightning_fabric import Fabric
 from rich.console import Console
 
-from sensam.config import RunSettings, read_settings, validate, write_settings
+from sensam.config import RunSettings, TrainSettings, validate
 from sensam.data.dataset import Dataset, open_dataset
-from sensam.errors import InputError, SettingsError, unknown
+from sensam.data.loader import Loader
+from sensam.errors import SettingsError, unknown
+from sensam.files import write_text
 from sensam.methods.base import Method, Stage, Task
+from sensam.methods.folder import ModelFolder, read_model
+from sensam.methods.rebuilding import build_method, check_base, discard, learned_by, load_start, put, restore, spent
 from sensam.run.assembly import (
-    build_method,
     check_classes,
-    discard,
     fit_dataset,
-    learned_by,
     resolution_seen,
-    spent,
     training_loader,
     validation_loader,
     with_statistics,
 )
-from sensam.run.model import Model, as_model, check_base, describe_model, load_start, restore, save_model
+from sensam.run.folder import flat, is_finished, prepare
+from sensam.run.model import Model, as_model, describe_model, gives_answers, save_model
 from sensam.sensors import Sensor
 from sensam.train.checkpoint import Checkpoints, Progress
 from sensam.train.clicking import ClickJudge
 from sensam.train.display import Display
-from sensam.train.folder import ModelFolder, read_model
 from sensam.train.journal import Journal
 from sensam.train.judges import ClassJudge, Judge, LossJudge
-from sensam.train.loop import Desk, Lesson, StageRun, put
+from sensam.train.loop import Desk, Lesson, StageRun
 from sensam.train.machine import start_machine
 from sensam.train.trackers import Tracker, start_trackers
+
+Loaders = tuple[Loader, Loader | None]  # of training and of validation
 
 
 def train(
@@ -91,12 +94,13 @@ def run(settings: RunSettings, *, resume: bool = False, display: Display | None 
     stages = _chosen(method, settings, earlier)
     check_classes(dataset, stages)
     settings = settings.resolved({stage.name: stage.settings for stage in method.stages})
+    # Before anything is written, or a typo would leave a run behind.
+    loaders = tuple(_loaders(dataset, stage, settings, fabric) for stage in stages)
     folder = Path(settings.out)
-    checkpoints = Checkpoints(folder / "checkpoints")
-    is_going_on = _prepare(folder, settings, checkpoints, resume=resume, fabric=fabric)
-    if method.task.sam.loaded:
+    is_going_on = prepare(folder, settings, dataset, resume=resume, fabric=fabric)
+    if method.adapts_sam and method.task.sam.loaded:
         display.say(f"given: {method.task.sam.loaded.headline}")
-    return _Course(fabric, settings, dataset, method, stages, earlier, folder, display).teach(is_going_on)
+    return _Course(fabric, settings, dataset, method, stages, loaders, earlier, folder, display).teach(is_going_on)
 
 
 class _Course:
@@ -109,13 +113,14 @@ class _Course:
         dataset: Dataset,
         method: Method,
         stages: tuple[Stage, ...],
+        loaders: tuple[Loaders, ...],
         earlier: ModelFolder | None,
         folder: Path,
         display: Display,
     ) -> None:
         self.fabric, self.settings, self.dataset, self.method = fabric, settings, dataset, method
         self.folder, self.display = folder, display
-        self.stages = stages
+        self.stages, self.loaders = stages, loaders
         self.checkpoints = Checkpoints(folder / "checkpoints")
         self.before = tuple(earlier.config["stages"]) if earlier else ()
         self.learned = learned_by(method, method.stages)
@@ -126,19 +131,22 @@ class _Course:
     def teach(self, is_going_on: bool) -> Model:
         """All stages that are left, and the model at the end."""
         progress, optimisers = self._taken_up() if is_going_on else (Progress(), None)
+        if progress.is_done and progress.stage == len(self.stages) - 1 and is_finished(self.folder):
+            return self._look_again()
         keep = (progress.stage, progress.step) if is_going_on else None
         is_first = self.fabric.is_global_zero
         journal = Journal(self.folder / "log.csv", keep=keep) if is_first else None
         trackers = self._trackers(progress) if is_first else ()
-        for number in range(progress.stage, len(self.stages)):
-            if number > progress.stage:
-                progress = Progress(stage=number, results=progress.results, seconds=progress.seconds)
-                optimisers = None
-            discard(self.method, self._names(number))
-            if not progress.is_done:
-                self._teach_stage(number, progress, optimisers, (journal, trackers))
-        for tracker in trackers:
-            tracker.close()
+        with ExitStack() as closing:
+            for tracker in trackers:
+                closing.callback(tracker.close)
+            for number in range(progress.stage, len(self.stages)):
+                if number > progress.stage:
+                    progress = Progress(stage=number, results=progress.results, seconds=progress.seconds)
+                    optimisers = None
+                discard(self.method, self._names(number))
+                if not progress.is_done:
+                    self._teach_stage(number, progress, optimisers, (journal, trackers))
         discard(self.method, spent(self.method, self._names(len(self.stages))))
         return self._close(progress)
 
@@ -146,7 +154,7 @@ class _Course:
         """The method as the last checkpoint has it."""
         progress, weights, optimisers = self.checkpoints.load(self.fabric.device)
         discard(self.method, self._names(progress.stage))
-        put(self.method, weights, self._trained(progress.stage))
+        put(self.method, weights, self._trained(progress.stage), str(self.checkpoints.folder))
         self.display.say(f"going on at step {progress.step} of stage {self.stages[progress.stage].name}")
         return progress, optimisers
 
@@ -169,11 +177,7 @@ class _Course:
         settings = self.settings.stages[stage.name]
         if progress.step == 0 and stage.begin:
             stage.begin()
-        place = {"rank": self.fabric.global_rank, "world": self.fabric.world_size}
-        loader = training_loader(
-            self.dataset, stage, settings, seed=self.settings.seed, device=self.fabric.device, **place
-        )
-        validation = validation_loader(self.dataset, stage, settings, device=self.fabric.device, **place)
+        loader, validation = self.loaders[number]
         judge = self._judge(stage)
         if validation is None and settings.validations:
             self.display.say(
@@ -198,7 +202,7 @@ class _Course:
         stage_run.fit()
 
     def _trackers(self, progress: Progress) -> tuple[Tracker, ...]:
-        values = _flat(self.settings.to_dict())
+        values = flat(self.settings.to_dict())
         return start_trackers(self.settings.track, self.folder, start=_steps(progress) + progress.step, settings=values)
 
     def _judge(self, stage: Stage) -> Judge:
@@ -210,13 +214,29 @@ class _Course:
         }
         return judges[stage.judged_by]
 
-    def _close(self, progress: Progress) -> Model:
-        """Write the model folder and metrics.json."""
+    def _look_again(self) -> Model:
+        """The model of a run that is finished, of which nothing is written again."""
         names = self._names(len(self.stages))
+        discard(self.method, spent(self.method, names))
+        self.display.say(f"the run in {self.folder} is finished: {self.folder / 'model'} stays as it is")
+        return self._at_rest(self._config(names))
+
+    def _at_rest(self, config: Mapping[str, Any]) -> Model:
+        self.method.requires_grad_(False).eval()
+        return as_model(self.method, config)
+
+    def _config(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """What the model's config.json says of it after these stages."""
         config = describe_model(self.method, self.settings.method, colours=self.dataset.colours, stages=names)
         if self.stages:  # what predictions come from was trained last
             last = self.settings.stages[self.stages[-1].name]
             config |= {"size": last.size, "fit": last.fit, "resolution": resolution_seen(self.dataset, last)}
+        return config
+
+    def _close(self, progress: Progress) -> Model:
+        """Write the model folder and metrics.json."""
+        names = self._names(len(self.stages))
+        config = self._config(names)
         if self.fabric.is_global_zero:
             trained = frozenset().union(*(self.learned[name] for name in names))
             save_model(self.folder / "model", self.method, trained, config, progress.results)
@@ -225,11 +245,17 @@ class _Course:
                 "seconds": progress.seconds,
                 "trained_parameters": _count(self.method, trained),
             }
-            _write_json(self.folder / "metrics.json", metrics)
+            write_text(self.folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
         self.fabric.barrier()
-        self.display.say(f"the model is in {self.folder / 'model'}: sensam evaluate {self.folder} {self.settings.data}")
-        self.method.requires_grad_(False).eval()
-        return as_model(self.method, config)
+        self.display.say(f"the model is in {self.folder / 'model'}{self._hint(config['stages'])}")
+        return self._at_rest(config)
+
+    def _hint(self, done: Sequence[str]) -> str:
+        """How to score what was taught."""
+        if not gives_answers(self.method, done):
+            return ""
+        clicks = " --clicks" if self.method.stages[-1].judged_by == "clicks" else ""
+        return f": sensam evaluate {self.folder} {self.settings.data}{clicks}"
 
 
 def _dataset(settings: RunSettings, earlier: ModelFolder | None) -> Dataset:
@@ -249,6 +275,20 @@ def _method(settings: RunSettings, dataset: Dataset) -> Method:
         seed=settings.seed,
     )
     return build_method(settings.method, task, settings.settings)
+
+
+def _loaders(dataset: Dataset, stage: Stage, settings: RunSettings, fabric: Fabric) -> Loaders:
+    """What a stage learns from, and what it is validated on if there is such a split."""
+    own = settings.stages[stage.name]
+    # The usual name may be missing; one that somebody gave may not. run.yaml gives the usual one to every stage.
+    is_given = "val_split" in settings.train.model_fields_set or own.val_split != TrainSettings().val_split
+    if is_given and own.validations and own.val_split not in dataset.splits:
+        raise unknown("split", own.val_split, dataset.splits)
+    place = {"rank": fabric.global_rank, "world": fabric.world_size}
+    return (
+        training_loader(dataset, stage, own, seed=settings.seed, device=fabric.device, **place),
+        validation_loader(dataset, stage, own, device=fabric.device, **place),
+    )
 
 
 def _chosen(method: Method, settings: RunSettings, earlier: ModelFolder | None) -> tuple[Stage, ...]:
@@ -272,47 +312,6 @@ def _chosen(method: Method, settings: RunSettings, earlier: ModelFolder | None) 
     return left
 
 
-def _prepare(folder: Path, settings: RunSettings, checkpoints: Checkpoints, *, resume: bool, fabric: Fabric) -> bool:
-    """The run folder with its run.yaml; whether there is a checkpoint to go on from."""
-    path = folder / "run.yaml"
-    if path.is_file():
-        if not resume:
-            raise InputError(f"{folder} holds a run already. Go on with it by --resume, or choose another --out.")
-        _check_same(settings, path)
-    is_going_on = resume and checkpoints.exists
-    fabric.barrier()
-    if fabric.is_global_zero:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{folder} cannot be made: {error}. Choose another --out.") from error
-        write_settings(settings, path)
-    return is_going_on
-
-
-def _check_same(settings: RunSettings, path: Path) -> None:
-    earlier = validate(RunSettings, read_settings(path), str(path)).deciding()
-    ours = settings.deciding()
-    differing = [name for name in _flat(ours) | _flat(earlier) if _flat(ours).get(name) != _flat(earlier).get(name)]
-    if differing:
-        name = differing[0]
-        raise SettingsError(
-            f"{path} was run with {name} = {_flat(earlier).get(name)}, now it is {_flat(ours).get(name)}"
-            f"{f' (and {len(differing) - 1} more differ)' if len(differing) > 1 else ''}. "
-            "Resume with the same settings, or choose another --out."
-        )
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
-
-
 def _steps(progress: Progress) -> int:
     """Steps of the stages before the one that is under way."""
     done = list(progress.results.values())
@@ -328,9 +327,3 @@ def _announcement(method: Method, stage: Stage, learned: frozenset[str], steps: 
 
 def _count(method: Method, names: frozenset[str]) -> int:
     return sum(parameter.numel() for name, parameter in method.named_parameters() if name in names)
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)

@@ -25,8 +25,6 @@ from sensam.sam.regions import (
 )
 from sensam.types import Prompts
 
-LOGITS_AT_ONCE = 2**24  # full-resolution logits in memory at a time: 64 MB, whatever the image and the batch
-
 
 @dataclass(frozen=True, slots=True)
 class AutomaticSettings:
@@ -156,8 +154,7 @@ def _click(
     if not len(prompt):
         return
     frame = embedded.frame
-    at_once = max(1, LOGITS_AT_ONCE // max(math.prod(frame.native), math.prod(frame.encoded)))
-    for n, m in zip(prompt.split(at_once), mask.split(at_once), strict=True):
+    for n, m in zip(prompt.split(frame.at_once), mask.split(frame.at_once), strict=True):
         yield frame.restore(sam, logits_NMhw[n, m][:, None])[:, 0], scores_NM[n, m].float(), clicks_N2[n.cpu()]
 
 

@@ -1,5 +1,6 @@
 """How an image of any size comes before SAM's encoder, and how clicks go there and masks come back."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from sensam.sam.model import Sam
 # SAM's statistics of photographs, in 8-bit numbers.
 PHOTO_MEAN = (123.675, 116.28, 103.53)
 PHOTO_STD = (58.395, 57.12, 57.375)
+LOGITS_AT_ONCE = 2**24  # full-resolution logits in memory at a time: 64 MB, whatever the image and the batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,11 @@ class Frame:
     native: tuple[int, int]
     scaled: tuple[int, int]
     encoded: tuple[int, int]
+
+    @property
+    def at_once(self) -> int:
+        """How many masks to restore together."""
+        return max(1, LOGITS_AT_ONCE // max(math.prod(self.native), math.prod(self.encoded)))
 
     def fill(self, image_CHW: Tensor) -> Tensor:
         """The image as the encoder wants it, 1 x C x H x W, padded below and to the right with zeros (the mean).

@@ -85,20 +85,6 @@ class Regions:
             self.points_N2[order],
         )
 
-    def to_coco(self) -> list[dict[str, Any]]:
-        """What COCO's tools and JSON understand: uncompressed run lengths, boxes as x, y, width, height."""
-        parts = zip(self.runs, self.boxes_N4, self.areas_N, self.scores_N, self.stability_N, strict=True)
-        return [
-            {
-                "segmentation": {"size": list(self.size), "counts": counts.tolist()},
-                "bbox": [*box[:2].tolist(), *(box[2:] - box[:2]).tolist()],
-                "area": int(area),
-                "predicted_iou": float(score),
-                "stability_score": float(stability),
-            }
-            for counts, box, area, score, stability in parts
-        ]
-
 
 def no_regions(size: tuple[int, int]) -> Regions:
     """What an image without any mask has."""

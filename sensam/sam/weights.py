@@ -1,7 +1,6 @@
 """Weights into a Sam and out of it, strictly: from the hub, a folder, Meta's .pth or the package, for any bands."""
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -13,6 +12,7 @@ import torch
 from torch import Size, Tensor
 
 from sensam.errors import WeightsError, unknown
+from sensam.files import together, write_tensors
 from sensam.sam.anatomy import Anatomy, anatomy
 from sensam.sam.checkpoint import Checkpoint, find_checkpoint, identify
 from sensam.sam.encoder import PatchEmbed
@@ -58,8 +58,6 @@ def load_sam(source: str | Path, *, size: str | Anatomy | None = None, bands: in
 
 def save_sam(sam: Sam, folder: str | Path, *, half: bool = False) -> None:
     """Write transformers' format, config.json and model.safetensors: `load_sam` reads it, and so does SamModel."""
-    from safetensors.torch import save_file
-
     folder, dtype = Path(folder), torch.float16 if half else torch.float32
     weights = {name: weight for name, weight in sam.state_dict().items() if name != TIED_PLACE_CODE}
     if {name: weight.shape for name, weight in weights.items()} != expected_shapes(sam.anatomy):
@@ -72,14 +70,9 @@ def save_sam(sam: Sam, folder: str | Path, *, half: bool = False) -> None:
     config |= {"architectures": ["SamModel"], "dtype": str(dtype).removeprefix("torch.")}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as name:
-            unfinished = Path(name)
-            save_file(weights, unfinished / "model.safetensors", metadata={"format": "pt"})
+        with together(folder, "model.safetensors", "config.json") as unfinished:
+            write_tensors(unfinished / "model.safetensors", weights)
             (unfinished / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-            # safetensors lets only the owner read; the user's own habit is what an ordinary file gets.
-            (unfinished / "model.safetensors").chmod((unfinished / "config.json").stat().st_mode)
-            for file in ("model.safetensors", "config.json"):
-                (unfinished / file).replace(folder / file)
     except OSError as error:
         raise WeightsError(f"{folder} cannot be written: {error}. Choose another folder.") from error
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sensam.errors import InputError
+from sensam.files import write_tensors
 
 LAST = "last.pt"
 LARGEST_SHARE = 0.05  # of the time, spent on saving
@@ -41,7 +42,7 @@ class Progress:
 
 
 class Checkpoints:
-    """The folder of checkpoints of one run."""
+    """The folder of checkpoints of one run. What a kill leaves half written is large: the next writes over it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -92,11 +93,9 @@ class Checkpoints:
 
     def keep_best(self, name: str, weights: Mapping[str, Tensor]) -> None:
         """Write weights under a name of their own; the next `save` settles whether they stay."""
-        from safetensors.torch import save_file
-
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = self.folder / f".{name}.partial"
-        save_file({key: value.detach().cpu().contiguous() for key, value in weights.items()}, partial)
+        write_tensors(partial, {key: value.detach().cpu().contiguous() for key, value in weights.items()})
         partial.replace(self.folder / name)
 
     def read_best(self, best: Best) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from sensam.data.clicks import RegionRule, find_regions, sample_grid, scoring_cl
 from sensam.data.resample import resample_nearest
 from sensam.errors import SettingsError
 from sensam.methods.base import Method, Moment
+from sensam.nn.wide import wide
 from sensam.sam.framing import Embedded, Frame
 from sensam.sam.model import Sam
 from sensam.types import Batch, Prompts
@@ -113,7 +114,8 @@ class ClickJudge:
             count = len(scores)
             mean = scores.iou_N.mean() if count else 0.0
             sums_6 += (scores.iou_N.sum(), scores.decoder_iou_N.sum(), count, mean, count > 0, count == 0)
-        return torch.from_numpy(sums_6).to(batch.image_BCHW.device)
+        device = batch.image_BCHW.device
+        return torch.tensor(sums_6, dtype=wide(device), device=device)
 
     def report(self, total: Tensor) -> Mapping[str, float]:
         native, coarse, regions, by_image, images, skipped = total.tolist()

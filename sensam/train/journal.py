@@ -4,6 +4,8 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
+from sensam.files import whole
+
 Row = Mapping[str, str | int | float]
 
 
@@ -36,13 +38,11 @@ class Journal:
             csv.DictWriter(file, self.columns, restval="").writerow(text)
 
     def _rewrite(self) -> None:
-        partial = self.path.with_name(f".{self.path.name}.partial")
-        with partial.open("w", newline="", encoding="utf-8") as file:
+        with whole(self.path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
             table = csv.DictWriter(file, self.columns, restval="")
             if self.columns:
                 table.writeheader()
             table.writerows(self.rows)
-        partial.replace(self.path)
 
 
 def _place(row: Mapping[str, str | None]) -> tuple[float, float]:

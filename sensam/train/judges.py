@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sensam.methods.base import Loss, Mass, Method, Moment
+from sensam.nn.wide import wide
 from sensam.train.confusion import Confusion, count
 from sensam.types import Batch
 
@@ -57,7 +58,8 @@ class LossJudge:
     mass: Mass | None = None
 
     def measure(self, method: Method, batch: Batch, moment: Moment) -> Tensor:  # noqa: ARG002 - as every judge
-        value = self.loss(batch, moment)["loss"].double()
+        value = self.loss(batch, moment)["loss"]
+        value = value.to(wide(value.device))
         weight = torch.tensor(len(batch)) if self.mass is None else self.mass(batch)
         weight = weight.to(value)
         return torch.stack([value * weight, weight])

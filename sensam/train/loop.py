@@ -17,9 +17,11 @@ from sensam.config import TrainSettings
 from sensam.data.loader import Loader
 from sensam.errors import InputError
 from sensam.methods.base import Losses, Method, Moment, Stage
+from sensam.methods.rebuilding import put
 from sensam.nn.joint_norm import join_norms
 from sensam.nn.losses import mass
 from sensam.nn.surgery import freeze_all_but, holdings
+from sensam.nn.wide import wide
 from sensam.train.checkpoint import Best, Checkpoints, Progress
 from sensam.train.display import Display
 from sensam.train.groups import parameter_groups
@@ -32,6 +34,8 @@ from sensam.train.trackers import Tracker
 from sensam.types import Batch
 
 MicroBatch = tuple[range, Batch]  # the samples' places in the epoch, and the samples
+
+LACKING = {"miou": "no labelled pixel", "click_iou": "no region to click"}  # where a score is no number
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class StageRun:
         self.validates_at = _evenly(self.total, settings.validations) if lesson.validation else frozenset()
         self._started = time.monotonic() - progress.seconds
         self._sums: dict[str, Tensor] = {
-            name: torch.tensor(value, dtype=torch.float64, device=fabric.device)
+            name: torch.tensor(value, dtype=wide(fabric.device), device=fabric.device)
             for name, value in progress.sums.items()
         }
 
@@ -156,7 +160,7 @@ class StageRun:
                 losses = self.module(loss)
                 fabric.backward(losses["loss"] * (weight * fabric.world_size / divisor).to(losses["loss"].dtype))
             for name, value in losses.items():
-                sums[name] = sums.get(name, 0) + value.detach().double() * weight
+                sums[name] = sums.get(name, 0) + value.detach().to(weight.dtype) * weight
         self._add_up(sums, total)
         learning = [parameter for group in moved for parameter in group["params"]]
         with explaining_memory(partial(advise_fewer, self.lesson, learning)):
@@ -178,11 +182,12 @@ class StageRun:
 
     def _weigh(self, batch: Batch) -> Tensor:
         """Over how much a batch's loss is a mean: as its stage says, or labelled pixels, or samples without labels."""
+        device = batch.image_BCHW.device
         if self.lesson.stage.mass is not None:
-            return self.lesson.stage.mass(batch).double()
+            return self.lesson.stage.mass(batch).to(wide(device))
         if self.lesson.stage.needs_labels and batch.label_BHW is not None:
-            return mass(batch.label_BHW, self.lesson.ignore).double()
-        return torch.tensor(len(batch), dtype=torch.float64, device=batch.image_BCHW.device)
+            return mass(batch.label_BHW, self.lesson.ignore).to(wide(device))
+        return torch.tensor(len(batch), dtype=wide(device), device=device)
 
     def _over_all(self, value: Tensor) -> Tensor:
         """The sum over all processes."""
@@ -249,6 +254,12 @@ class StageRun:
         is_better = math.isfinite(score) and (
             best is None or (score > best.score if judge.higher_is_better else score < best.score)
         )
+        if not math.isfinite(score) and best is None and not progress.stale:
+            self.desk.display.say(
+                f"stage {self.lesson.stage.name}: val {judge.decides} is {score}, because split "
+                f"{self.lesson.settings.val_split!r} has {LACKING.get(judge.decides, 'no finite loss')}; "
+                "without another the stage keeps its last weights"
+            )
         progress.stale = 0 if is_better else progress.stale + 1
         if is_better:
             name = f"best-{self.lesson.number}-{progress.step:08d}.safetensors"
@@ -271,7 +282,7 @@ class StageRun:
                     found = judge.measure(self.method, batch, moment)
                 total = found if total is None else total + found
         assert total is not None
-        if fabric.global_rank >= len(loader.stream):  # more processes than samples: this one repeated another's
+        if fabric.global_rank >= loader.world:  # more processes than samples: this one repeated another's
             total = torch.zeros_like(total)
         self.method.train()
         return dict(judge.report(self._over_all(total)))
@@ -289,7 +300,8 @@ class StageRun:
             assert self.lesson.judge is not None
             scores |= {"best_step": progress.best.step, f"val_{self.lesson.judge.decides}": progress.best.score}
             if self.lesson.settings.keep == "best":
-                put(self.method, self.desk.checkpoints.read_best(progress.best), self.desk.trained)
+                best = self.desk.checkpoints.read_best(progress.best)
+                put(self.method, best, self.desk.trained, str(self.desk.checkpoints.folder / progress.best.file))
         return scores
 
     def _save(self) -> None:
@@ -301,17 +313,6 @@ class StageRun:
             return  # the next row of the log says so; the checkpoint before it stays
         weights = holdings(self.method, self.desk.trained)
         self.desk.checkpoints.save(self.progress, weights, [each.state_dict() for each in self.optimisers])
-
-
-@torch.no_grad()
-def put(method: Method, weights: Mapping[str, Tensor], trained: frozenset[str]) -> None:
-    """Copy weights into a method: exactly those that training changes."""
-    places = holdings(method, trained)
-    if places.keys() != weights.keys():
-        missing, extra = sorted(places.keys() - weights.keys()), sorted(weights.keys() - places.keys())
-        raise InputError(f"The weights do not fit the method: missing {missing[:3]}, not expected {extra[:3]}.")
-    for name, place in places.items():
-        place.copy_(weights[name])
 
 
 def _evenly(total: int, times: int) -> frozenset[int]:

@@ -23,7 +23,7 @@ def start_machine(settings: MachineSettings) -> Fabric:
             num_nodes=settings.nodes,
             precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
         )
-    except (RuntimeError, ValueError, MisconfigurationException) as error:
+    except (RuntimeError, TypeError, ValueError, MisconfigurationException) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise SettingsError(
             f"There are no {settings.devices} devices of kind {settings.accelerator} here ({first}). "

@@ -30,7 +30,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of torch or of Python means that memory ran out."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and "not enough memory" in str(error)
+    # What the allocator of the CPU says: torch on Linux, and on Windows or older ones.
+    told = ("DefaultCPUAllocator: can't allocate memory", "not enough memory")
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in told)
 
 
 @contextmanager

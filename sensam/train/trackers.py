@@ -1,13 +1,16 @@
 """Where the rows of log.csv go as well: TensorBoard, and MLflow where its extra is installed."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from sensam.errors import MissingExtraError
+from sensam.errors import MissingExtraError, SettingsError
+from sensam.files import write_text
 
 Row = Mapping[str, str | int | float]
 EVENTS = "events"  # folder of TensorBoard's files within a run
+PARAMETERS = 100  # that one request to MLflow takes
 
 
 class Tracker(Protocol):
@@ -40,24 +43,38 @@ class MlflowTracker:
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         try:
             from mlflow import MlflowClient
-            from mlflow.entities import Param
+            from mlflow.entities import Metric, Param
         except ImportError as error:
             raise MissingExtraError("Tracking with MLflow", "track") from error
-        self._client = MlflowClient()
+        self._metric = Metric
         note = folder / "mlflow.txt"
+        try:
+            self._client = MlflowClient()
+            experiment = self._client.get_experiment_by_name("sensam")
+        except Exception as error:
+            if not type(error).__module__.startswith("mlflow"):
+                raise
+            raise SettingsError(
+                f"MLflow cannot record ({str(error).strip().partition(chr(10))[0]}). Set MLFLOW_TRACKING_URI to a "
+                "server, such as http://localhost:5000, or leave mlflow out of --set track=[...]."
+            ) from error
         if note.is_file():
             self._run = note.read_text(encoding="utf-8").strip()
             return
-        experiment = self._client.get_experiment_by_name("sensam")
         number = experiment.experiment_id if experiment else self._client.create_experiment("sensam")
         self._run = self._client.create_run(number, run_name=folder.name).info.run_id
-        note.write_text(f"{self._run}\n", encoding="utf-8")
+        write_text(note, f"{self._run}\n")
         parameters = [Param(name, str(value)) for name, value in settings.items()]
-        self._client.log_batch(self._run, params=parameters[:100])  # as many as one request takes
+        for start in range(0, len(parameters), PARAMETERS):
+            self._client.log_batch(self._run, params=parameters[start : start + PARAMETERS])
 
     def add(self, row: Row, at: int) -> None:
-        for name, value in _numbers(row).items():
-            self._client.log_metric(self._run, f"{row['name']}/{name}".replace(" ", "_"), value, step=at)
+        now = int(1000 * time.time())
+        metrics = [
+            self._metric(f"{row['name']}/{name}".replace(" ", "_"), value, now, at)
+            for name, value in _numbers(row).items()
+        ]
+        self._client.log_batch(self._run, metrics=metrics)
 
     def close(self) -> None:
         self._client.set_terminated(self._run)

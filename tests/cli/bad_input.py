@@ -75,6 +75,17 @@ def area(shape: Any, crs: str | None = "EPSG:32632") -> Make:
     return make
 
 
+def ring(corners: str) -> Make:
+    """An area of one ring as GeoJSON, which libraries of geometry would not make."""
+
+    def make(folder: Path) -> list[Any]:
+        geometry = f'{{"type": "Polygon", "coordinates": [[{corners}]]}}'
+        (folder / "area.geojson").write_text(f'{{"type": "Feature", "properties": {{}}, "geometry": {geometry}}}')
+        return ["toy", good(folder), "--aoi", folder / "area.geojson"]
+
+    return make
+
+
 def _nothing() -> Any:
     from contextlib import nullcontext
 

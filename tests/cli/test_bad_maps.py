@@ -34,6 +34,7 @@ from tests.cli.bad_input import (
     onto_itself,
     pickled,
     pickled_array,
+    ring,
     scene_of,
     several_arrays,
     singles,
@@ -97,6 +98,11 @@ def _wavy() -> Sensor:
     return Sensor.from_dict({"name": "wavy", "bands": bands, "every_band": {"dtype": "uint16"}})
 
 
+def _empty(path: Path) -> Path:
+    path.touch()
+    return path
+
+
 TABLE: dict[str, tuple[Make, str]] = {
     "no such scene": (lambda folder: ["toy", folder / "nowhere.tif"], "does not exist"),
     "no scene at all": (lambda _: ["toy"], "no scene to map"),
@@ -148,6 +154,8 @@ TABLE: dict[str, tuple[Make, str]] = {
     "--aoi of points": (area(shapely.Point(500_100, 4_999_800)), "holds no polygon"),
     "--aoi without CRS": (area(SQUARE, None), "in which coordinate system"),
     "--aoi elsewhere": (area(shapely.box(0, 0, 9, 9)), "lies outside"),
+    "--aoi with a ring that is open": (ring("[0, 0], [1, 0], [1, 1], [0, 1]"), "cannot be read as polygons"),
+    "--aoi with a corner of NaN": (ring("[0, 0], [NaN, 0], [1, 1], [0, 0]"), "no finite numbers"),
     "--aoi and --bbox": (
         lambda folder: [*area(SQUARE)(folder), "--bbox", "500000,4999700,500100,4999900"],
         "Give one of them",
@@ -155,6 +163,10 @@ TABLE: dict[str, tuple[Make, str]] = {
     "--aoi on a photograph": (unplaced("--aoi", "area.gpkg"), "no coordinate system"),
     "--resample 0": (with_options("--resample", "0"), "makes no sense"),
     "--resample NaN": (with_options("--resample", "nan"), "makes no sense"),
+    "--resample without end": (with_options("--resample", "inf"), "makes no sense"),
+    "--resample to dust": (with_options("--resample", "1e-9"), "more than a file can hold"),
+    "--resample to nothing": (with_options("--resample", "1e-320"), "more than a file can hold"),
+    "--resample to one pixel": (with_options("--resample", "1e9"), "larger than all of"),
     "--resample of words": (with_options("--resample", "fine"), "is no number"),
     "--resample to the unknown": (with_options("--resample", "trained"), "does not say at what resolution"),
     "--resample of a photograph": (unplaced("--resample", "5"), "resolution is not known"),
@@ -175,6 +187,7 @@ TABLE: dict[str, tuple[Make, str]] = {
     "a model that is not there": (lambda folder: [folder / "nothing.onnx", good(folder)], "does not exist"),
     "a pickle posing as a model": (pickled("model.pt"), "never run"),
     "a pickle posing as ONNX": (pickled("model.onnx"), "cannot be read as ONNX"),
+    "nothing posing as ONNX": (lambda folder: [_empty(folder / "m.onnx"), good(folder)], "cannot be read as ONNX"),
     "an image posing as a model": (lambda folder: [good(folder, "model.tif"), good(folder)], "is a file"),
     "NaN among weights": (with_options(model="nan"), "NaN or infinite"),
     "infinity among weights": (with_options(model="inf"), "NaN or infinite"),
@@ -197,6 +210,8 @@ TABLE: dict[str, tuple[Make, str]] = {
     "--batch 0": (with_options("--batch", "0"), "Give at least 1"),
     "--min-size below 0": (with_options("--polygons", "gpkg", "--min-size", "-1"), "give 0 or more"),
     "--simplify below 0": (with_options("--polygons", "gpkg", "--simplify", "-1"), "give 0 or more"),
+    "--simplify by NaN": (with_options("--polygons", "gpkg", "--simplify", "nan"), "give 0 or more"),
+    "--simplify by all": (with_options("--polygons", "gpkg", "--simplify", "inf"), "give 0 or more"),
     "--device of another world": (with_options("--device", "tpu9"), "no device"),
 }
 

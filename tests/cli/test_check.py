@@ -57,6 +57,11 @@ def test_dry_statistics_write_nothing(
 ) -> None:
     before = (scenes / "dataset.yaml").read_text()
     assert run(capsys, monkeypatch, "stats", scenes, "--dry", "--split", "val")[0] == 0
+    before = (scenes / "dataset.yaml").read_text()
+    code, _, err = run(capsys, monkeypatch, "stats", scenes, "--split", "test")
+    assert code == 2
+    assert "add --dry" in err
+    assert (scenes / "dataset.yaml").read_text() == before
     assert (scenes / "dataset.yaml").read_text() == before
 
 
@@ -79,10 +84,16 @@ def test_a_plain_folder_is_understood_and_written_down(
     [
         (("check", "/nowhere"), "does not exist"),
         (("stats", "/nowhere"), "does not exist"),
+        (("evaluate", "nowhere", "nothing", "--out", "dataset.yaml"), "written as .json or .csv"),
         (("scenes", "seafogg", "x"), "Did you mean 'seafog'"),
         (("scenes", "sar", "x", "--count", "many"), "train=64,val=16"),
         (("scenes", "sar", "x", "--count", "train=0"), "train=64,val=16"),
+        (("scenes", "sar", "x", "--count", "train=²"), "train=64,val=16"),
+        (("scenes", "sar", "x", "--count", "../evil=1"), "names a split '../evil'"),
+        (("scenes", "sar", "x", "--count", "=3"), "names a split ''"),
+        (("scenes", "sar", "x", "--count", "train=1,3"), "names the split train twice"),
         (("scenes", "sar", "x", "--size", "3x3x3"), "256x512"),
+        (("scenes", "sar", "x", "--size", "²"), "256x512"),
         (("scenes", "sar", "x", "--dtype", "float64"), "float32"),
     ],
 )

@@ -21,6 +21,7 @@ def test_help_shows_an_example(command: str) -> None:
 def test_mistakes_are_said_in_one_line(tmp_path: Path) -> None:
     for words, complaint in (
         (["compare", str(tmp_path), "--shares", "all"], "Write parts of the labels as 0.1,0.3,1"),
+        (["compare", str(tmp_path), "--shares", "²"], "Write parts of the labels as 0.1,0.3,1"),
         (["compare", str(tmp_path), "--set", "train.sise=3"], "Did you mean 'size'"),
         (["compare", str(tmp_path), "--methods", ""], "entries"),
         (["report", str(tmp_path)], "holds no finished run"),

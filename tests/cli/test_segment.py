@@ -16,10 +16,10 @@ from sensam.data.dataset import open_dataset
 from sensam.data.synthetic import family, write
 from sensam.evaluate.parts import count_parts
 from sensam.methods.base import Task
+from sensam.methods.rebuilding import build_method, trained_by
 from sensam.methods.tuning import STRATEGIES
 from sensam.nn.projectors import PROJECTORS
-from sensam.run.assembly import build_method
-from sensam.run.model import describe_model, save_model, trained_by
+from sensam.run.model import describe_model, save_model
 from sensam.sam.anatomy import anatomy
 from sensam.sam.model import Sam
 from sensam.sam.weights import load_sam, save_sam
@@ -90,6 +90,46 @@ def test_a_sam_sees_the_rgb_bands_of_a_sensor(
 
 
 @pytest.mark.slow
+def test_what_was_seen_is_kept_for_the_bands_it_was_seen_in(
+    run: Run, sam: Path, make_scene: Callable[..., Path], tmp_path: Path
+) -> None:
+    scene, out, cache = make_scene(("red", "green", "blue")), tmp_path / "o.gpkg", tmp_path / "cache"
+    words = ("segment", sam, scene, "--cache", cache, "--point", "30,20", "--overwrite", "-o", out)
+    for given, kept in (("red,green,blue", 1), ("blue,green,red", 2), ("red,green,blue", 2)):
+        assert run(*words, "--bands", given) == 0
+        assert len(list(cache.glob("*/*.npy"))) == kept
+
+
+@pytest.mark.slow
+def test_a_file_that_is_there_stays(
+    run: Run, sam: Path, make_scene: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = make_scene(("red", "green", "blue"))
+    words = ("segment", sam, scene, "--no-cache", "--point", "30,20", "-o")
+    before = scene.read_bytes()
+    assert run(*words, scene, "--overwrite") == 2
+    assert "is the scene itself" in capsys.readouterr().err
+    single, parts = make_scene(("B1",)).read_bytes(), (tmp_path / "B1.tif", tmp_path / "B2.tif")
+    for part in parts:
+        part.write_bytes(single)
+    (tmp_path / "two.yaml").write_text("name: two\nrgb: [B1, B2, B2]\nbands: [B1, B2]\nevery_band: {unit: DN}\n")
+    listed = ("segment", sam, ",".join(map(str, parts)), "--sensor", tmp_path / "two.yaml", *words[3:])
+    assert run(*listed, parts[1], "--overwrite") == 2
+    assert "is the scene itself" in capsys.readouterr().err
+    assert [path.read_bytes() for path in (scene, *parts)] == [before, single, single]
+    project = tmp_path / "project.gpkg"
+    project.write_bytes(b"layers of others")
+    assert run(*words, project) == 2
+    assert "add --overwrite" in capsys.readouterr().err
+    assert project.read_bytes() == b"layers of others"
+    assert run(*words, project, "--overwrite") == 0
+    assert len(read(project)[2]) == 1
+    (tmp_path / "folder.tif").mkdir()
+    assert run(*words, tmp_path / "folder.tif", "--overwrite") == 2
+    assert "is a folder" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_a_trained_model_answers_on_its_own_sensor(
     run: Run, sam: Path, make_scene: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,13 +142,15 @@ def test_a_trained_model_answers_on_its_own_sensor(
     save_model(tmp_path / "model", method, trained_by(method, ("clicks",)), config, {})
     capsys.readouterr()
     scene, out = make_scene(("nir", "thermal")), tmp_path / "o.geojson"
-    words = ("segment", tmp_path / "model", scene, "--no-cache", "-o", out)
+    words = ("segment", tmp_path / "model", scene, "--no-cache", "--overwrite", "-o", out)
     assert run(*words, "--point", "15.0004,45.1533", "--crs", "EPSG:4326") == 0
     assert run(*words, "--point", "200,20") == 2
     assert "scene2.tif, which covers x 0 to 120 and y 0 to 90 in pixels" in capsys.readouterr().err
     assert run(*words, "--point", "20,20", "--sensor", "rgb") == 2
     assert "knows its sensor (pair): leave --sensor out" in capsys.readouterr().err
-    assert run("segment", tmp_path / "model", make_scene(("a", "b", "c")), "-o", out, "--point", "1,1") == 2
+    assert (
+        run("segment", tmp_path / "model", make_scene(("a", "b", "c")), "-o", tmp_path / "b.tif", "--point", "1,1") == 2
+    )
     assert "pair" in capsys.readouterr().err
 
 
@@ -166,3 +208,9 @@ def test_clicks_and_their_curve_from_the_command_line(
     assert "after 1" not in capsys.readouterr().out
     assert run("evaluate", tmp_path / "model", tmp_path / "heat", "--curve", 2) == 2
     assert "Give --clicks as well" in capsys.readouterr().err
+    assert run(*words, "--out", tmp_path / "scores.csv") == 2
+    assert "written as .json" in capsys.readouterr().err
+    assert run(*words, "--scoring", "e2sam", "--left-out", 0) == 2
+    assert "is for class maps" in capsys.readouterr().err
+    assert run(*words[:-1], "--left-out", 0) == 2
+    assert "leaves nothing out" in capsys.readouterr().err

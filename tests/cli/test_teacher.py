@@ -15,6 +15,7 @@ from sensam.evaluate.clicks import Picture, Score
 from sensam.evaluate.contest import Contest, Entry, Lead
 from sensam.sam import weights
 from sensam.sam.model import Sam
+from sensam.sam.nano import terms
 from sensam.sam.weights import load_sam
 from tests.cli.conftest import Run
 
@@ -64,6 +65,15 @@ def test_what_is_taught_needs_a_folder(run: Run, tmp_path: Path, capsys: pytest.
     assert error.startswith(f"error: Cannot write to {tmp_path / 'taken'}: ")
     assert error.count("\n") == 1
     assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_a_teacher_does_not_overwrite_a_model(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terms, "teach", lambda *_, **__: pytest.fail("an hour before the mistake is told"))
+    (tmp_path / "model").mkdir()
+    assert run("teacher", "train", tmp_path) == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path} holds model and is no folder of a teacher's terms: ")
 
 
 @pytest.mark.parametrize(

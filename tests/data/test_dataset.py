@@ -179,6 +179,9 @@ def test_open_takes_a_folder_a_file_or_says_what_it_needs(make_set: Any, tmp_pat
     assert {name: len(items) for name, items in open_dataset(small.folder).splits.items()} == {"train": 4, "val": 2}
     with pytest.raises(InputError, match="does not exist"):
         open_dataset(tmp_path / "nowhere")
+    (tmp_path / "scene.tif").write_bytes(b"")
+    with pytest.raises(InputError, match=r"scene\.tif is one file, not a data set"):
+        open_dataset(tmp_path / "scene.tif")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no images that are easy to find"):
         open_dataset(tmp_path / "empty")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensam.data.encodings import encode_polarization, percentile_limits, stokes, stretch
+from sensam.data.encodings import encode_polarization, stokes, stretch
 from sensam.data.raster import Raster
 from sensam.errors import InputError, SettingsError
 
@@ -74,12 +74,6 @@ class TestStretch:
         part = stretch(raster_of(a=raster.pixels_CHW[0, :, :cut]), "amplitude", "db", (0, 60)).pixels_CHW
         assert part.tobytes() == np.ascontiguousarray(whole[:, :, :cut]).tobytes()
 
-    def test_limits_from_many_images_leave_out_what_is_not_valid(self):
-        first, second = raster_of(a=[[0, 1, 2]]), raster_of(a=[[3, 4, 1e9]])
-        second.valid_CHW[0, 0, 2] = False
-        assert percentile_limits([first, second], 0, 100) == (0, 4)
-        assert percentile_limits([first, second], 25, 75) == (1, 3)
-
     def test_mistakes(self):
         with pytest.raises(SettingsError, match="must rise, found 2 and 1"):
             stretch(self.slc, "complex", "db", (2, 1))
@@ -87,8 +81,6 @@ class TestStretch:
             stretch(raster_of(a=[[1]]), "complex", "db")
         with pytest.raises(InputError, match=r"found VV\.real"):
             stretch(raster_of(**{"VV.real": [[1]]}), "complex", "db")
-        with pytest.raises(InputError, match="No image has a valid pixel"):
-            percentile_limits([])
         stated = Raster(
             self.slc.pixels_CHW, self.slc.valid_CHW, self.slc.bands, is_decoded=False, scaling=((2, 0), None)
         )

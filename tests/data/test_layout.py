@@ -100,6 +100,12 @@ def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
         read_mapping(path)
 
 
+def test_broken_yaml_is_told_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "dataset.yaml").write_text("sensor: rgb\nimages: images\n masks: masks\n")
+    with pytest.raises(InputError, match=r"dataset\.yaml cannot be read as YAML \(line 3: "):
+        read_mapping(tmp_path / "dataset.yaml")
+
+
 def test_what_is_stored_may_be_several_things() -> None:
     stored = [{"name": "a", "stored": 3}, {"name": "b", "stored": [1, 2, 4]}, {"name": "c", "stored": "#ff0000"}]
     spec = parse(classes=[*stored, {"name": "d", "stored": ["wood", "tree"]}])

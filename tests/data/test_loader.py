@@ -47,17 +47,18 @@ def equal(one: list[Batch], other: list[Batch]) -> bool:
     )
 
 
-@given(count=st.integers(1, 60), batch=st.integers(1, 7), world=st.integers(1, 5))
-def test_every_index_once_and_work_for_all_in_every_step(count: int, batch: int, world: int) -> None:
-    steps = deal(count, batch, world)
+@given(count=st.integers(1, 60), batch=st.integers(1, 7), world=st.integers(1, 5), least=st.integers(1, 3))
+def test_every_index_once_and_work_for_all_in_every_step(count: int, batch: int, world: int, least: int) -> None:
+    least = min(least, batch)
+    steps = deal(count, batch, world, least)
     assert [index for step in steps for index in step] == list(range(count))
     parts = [[share(step, rank, world) for rank in range(world)] for step in steps]
     assert [[i for part in ranks for i in part] for ranks in parts] == [list(step) for step in steps]
-    if count >= world:
-        assert all(len(part) > 0 for ranks in parts for part in ranks)
+    if count >= least * world:
+        assert all(len(part) >= least for ranks in parts for part in ranks)
     for ranks in parts[:-1]:
         assert [len(part) for part in ranks] == [batch] * world
-    assert max(len(part) for part in parts[-1]) <= batch + 1
+    assert max(len(part) for part in parts[-1]) <= batch + least
 
 
 @pytest.mark.slow

@@ -103,8 +103,32 @@ def test_one_sample_in_two_splits_is_refused_unless_they_take_other_parts(tmp_pa
     touch(tmp_path, "a.tif")
     with pytest.raises(SettingsError, match="is in the splits train and val"):
         paired(tmp_path, images="*.tif", splits={"train": "*", "val": "a"})
+    leaking = {"train": {"rows": [0, 0.5]}, "val": {"rows": [0.5, 1]}, "test": {"rows": [0.6, 1]}}
+    with pytest.raises(SettingsError, match="is in the splits val and test"):
+        paired(tmp_path, images="*.tif", splits=leaking)
     parts = {"train": {"rows": [0, 0.8]}, "val": {"rows": [0.8, 1]}}
     assert [len(items) for items in paired(tmp_path, images="*.tif", splits=parts).items.values()] == [1, 1]
+
+
+def test_one_folder_for_two_splits_is_refused_whatever_the_keys(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a/x.tif", "images/b/x.tif")
+    same = {"train": {"folder": "a"}, "val": {"folder": "a"}}
+    with pytest.raises(SettingsError, match="x is in the splits train and val"):
+        paired(tmp_path, images="images/{split}/*.tif", splits=same)
+    apart = {"train": {"folder": "a", "rows": [0, 0.5]}, "val": {"folder": "a", "rows": [0.5, 1]}}
+    assert [len(items) for items in paired(tmp_path, images="images/{split}/*.tif", splits=apart).items.values()] == [
+        1,
+        1,
+    ]
+    other = paired(tmp_path, images="images/{split}/*.tif", splits={"train": "a", "val": "b"})
+    assert [item.key for items in other.items.values() for item in items] == ["x", "x"]
+    touch(tmp_path, "images/deep/a/x.tif")
+    with pytest.raises(SettingsError, match="a/x is in the splits train and val"):
+        paired(
+            tmp_path,
+            images="images/{split}/**/*.tif",
+            splits={"train": {"folder": "deep/a"}, "val": {"folder": "deep"}},
+        )
 
 
 def test_domains(tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensam.data.lens import latitudes, solid_angle
-from sensam.data.panorama import plan_windows
+from sensam.data.lens import FlatLens, PanoramaLens, latitudes, solid_angle
+from sensam.data.panorama import plan_crops
 from sensam.errors import InputError, SettingsError
 
 
 def test_the_usual_plan_on_the_usual_panorama() -> None:
-    plan = plan_windows((400, 2048))
+    plan = plan_crops(PanoramaLens((400, 2048)), columns=8, rows=1, overlap=0.36)
     assert len(plan) == 8
     assert plan.shape == (400, 400)
     assert plan.lefts == tuple(range(0, 2048, 256))
@@ -31,7 +31,8 @@ def test_the_usual_plan_on_the_usual_panorama() -> None:
 def test_any_plan_sees_every_pixel_and_gives_it_back(
     height: int, width: int, columns: int, rows: int, overlap: float, wraps: bool
 ) -> None:
-    plan = plan_windows((height, width), columns=columns, rows=rows, overlap=overlap, wraps=wraps)
+    lens = PanoramaLens((height, width)) if wraps else FlatLens((height, width))
+    plan = plan_crops(lens, columns=columns, rows=rows, overlap=overlap)
     image = torch.arange(height * width, dtype=torch.float64).view(1, 1, height, width)
     windows = plan.cut(image)
     assert windows.shape == (1, len(plan), 1, *plan.shape)
@@ -43,7 +44,7 @@ def test_any_plan_sees_every_pixel_and_gives_it_back(
 
 
 def test_scattered_indices_come_back_exactly() -> None:
-    plan = plan_windows((20, 64), columns=4, rows=2)
+    plan = plan_crops(PanoramaLens((20, 64)), columns=4, rows=2, overlap=0.36)
     index = torch.arange(20 * 64).view(1, 1, 20, 64)
     back = torch.full((20, 64), -1)
     for window, (top, left) in zip(plan.cut(index)[0], plan.corners, strict=True):
@@ -52,20 +53,20 @@ def test_scattered_indices_come_back_exactly() -> None:
 
 
 def test_merging_keeps_constants_and_sums_and_forgets_the_order() -> None:
-    plan = plan_windows((12, 96), columns=6, rows=2)
+    plan = plan_crops(PanoramaLens((12, 96)), columns=6, rows=2, overlap=0.36)
     constant = torch.tensor([0.5, 0.2, 0.3]).view(1, 1, 3, 1, 1).expand(2, len(plan), 3, *plan.shape)
     assert torch.allclose(plan.merge(constant), constant[:, :1, :, :1, :1][:, 0].expand(2, 3, 12, 96), atol=1e-6)
     probability = torch.randn(1, len(plan), 3, *plan.shape).softmax(2)
     merged = plan.merge(probability)
     assert (merged.sum(1) - 1).abs().max() < 1e-5
     order = torch.randperm(len(plan))
-    shuffled = plan_windows((12, 96), columns=6, rows=2)
+    shuffled = plan_crops(PanoramaLens((12, 96)), columns=6, rows=2, overlap=0.36)
     object.__setattr__(shuffled, "corners", tuple(plan.corners[number] for number in order))
     assert torch.allclose(shuffled.merge(probability[:, order]), merged, atol=1e-6)
 
 
 def test_one_window_is_the_image_itself() -> None:
-    plan = plan_windows((16, 40), columns=1)
+    plan = plan_crops(PanoramaLens((16, 40)), columns=1, rows=1, overlap=0.36)
     image = torch.randn(2, 3, 16, 40)
     assert torch.equal(plan.cut(image)[:, 0], image)
     assert torch.allclose(plan.merge(plan.cut(image)), image, atol=1e-6)
@@ -83,8 +84,8 @@ def test_the_whole_sphere_is_four_pi() -> None:
 
 def test_what_cannot_be_planned() -> None:
     with pytest.raises(SettingsError, match="make no sense"):
-        plan_windows((10, 20), overlap=1.0)
+        plan_crops(PanoramaLens((10, 20)), columns=8, rows=1, overlap=1.0)
     with pytest.raises(InputError, match="do not fit"):
-        plan_windows((10, 4), columns=8)
+        plan_crops(PanoramaLens((10, 4)), columns=8, rows=1, overlap=0.36)
     with pytest.raises(InputError, match="Plan windows anew"):
-        plan_windows((10, 20), columns=2).cut(torch.zeros(1, 1, 10, 30))
+        plan_crops(PanoramaLens((10, 20)), columns=2, rows=1, overlap=0.36).cut(torch.zeros(1, 1, 10, 30))

@@ -16,7 +16,6 @@ from sensam.data.dataset import Dataset, open_dataset
 from sensam.data.layout import parse_spec
 from sensam.data.sample import Sample
 from sensam.data.stream import EvaluationStream, TrainingStream
-from sensam.data.windows import assemble
 from sensam.errors import InputError, SettingsError
 from tests.data.readers.conftest import peak_memory, resident_bytes
 
@@ -135,10 +134,30 @@ def test_windows_that_show_nothing_are_redrawn_the_same_way(tmp_path: Path, save
 def test_an_item_that_shows_nothing_gives_way_to_another(tmp_path: Path, save: Save) -> None:
     save(tmp_path / "dark.tif", np.zeros((1, 8, 8), np.uint8), nodata=0)
     save(tmp_path / "dark.png", np.zeros((1, 8, 8), np.uint8))
-    with pytest.raises(InputError, match=r"No window of split train has a valid and labelled pixel"):
+    with pytest.raises(InputError, match=r"No window of split train has a labelled pixel that is valid in every band"):
         TrainingStream(scene(tmp_path), "train", size=8)[0]
     write_scene(save, tmp_path, 8, 8, "light")
     assert {sample.key for sample in TrainingStream(scene(tmp_path), "train", size=8)} == {"light"}
+
+
+@pytest.mark.parametrize("views", ["random", "grid"])
+def test_a_window_without_labels_shows_what_is_valid_in_every_band(tmp_path: Path, save: Save, views: Any) -> None:
+    sensor = {"name": "two", "every_band": {"mean": 0.0, "std": 1.0, "unit": "DN"}, "bands": ["a", "b"]}
+
+    def stream() -> TrainingStream:
+        data = scene(tmp_path, sensor=sensor, masks=None, classes=())
+        return TrainingStream(data, "train", size=8, length=20, labels=False, augment=STILL, views=views)
+
+    pixels = np.full((2, 32, 32), 7, np.uint8)
+    pixels[1] = 0
+    save(tmp_path / "s.tif", pixels, nodata=0)
+    with pytest.raises(InputError, match=r"No window of split train has a pixel that is valid in every band"):
+        stream()[0]
+    pixels[1, 20:24, 20:24] = 7
+    save(tmp_path / "s.tif", pixels, nodata=0)
+    for sample in stream():
+        assert sample.valid_CHW is not None
+        assert sample.valid_CHW.all(axis=0).any()
 
 
 def test_unlabelled_windows_are_redrawn_only_where_labels_are_wanted(tmp_path: Path, save: Save) -> None:
@@ -204,9 +223,12 @@ def test_evaluation_reads_every_pixel_once_and_in_order(tmp_path: Path, save: Sa
         keys = [sample.key for sample in stream]
         assert keys == sorted(keys)
         for key, pixels in scenes.items():
-            parts = [s.stored_CHW for s in stream if s.key == key]
-            windows = [window for item, window in stream.places if item.key == key]
-            assert np.array_equal(assemble(parts, windows), pixels)
+            joined = np.zeros_like(pixels)
+            for sample, (item, (row, column, rows, columns)) in zip(stream, stream.places, strict=True):
+                assert sample.key == item.key
+                if item.key == key:
+                    joined[:, row : row + rows, column : column + columns] = sample.stored_CHW
+            assert np.array_equal(joined, pixels)
         assert len(stream) == (6 + 1 if size else 2)
 
 

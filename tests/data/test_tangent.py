@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sensam.data.coverage import plan_tangents
 from sensam.data.lens import FisheyeLens, PanoramaLens, RoundLens
-from sensam.data.panorama import plan_windows
+from sensam.data.panorama import plan_crops
 from sensam.data.perspective import cut_view
 from sensam.data.plan import Overlap, ViewPlan
 from sensam.data.tangent import TangentPlan
@@ -159,7 +159,9 @@ def test_gradients_go_through_views_and_merging() -> None:
 
 
 @pytest.mark.slow  # torch takes its time to make the other device
-@pytest.mark.parametrize("plan", [plan_tangents(FISHEYE), plan_windows(SPHERE.size)], ids=["gnomonic", "crop"])
+@pytest.mark.parametrize(
+    "plan", [plan_tangents(FISHEYE), plan_crops(SPHERE, columns=8, rows=1, overlap=0.36)], ids=["gnomonic", "crop"]
+)
 def test_views_are_cut_where_the_image_is(plan: ViewPlan) -> None:
     """On a device that is not this one; mixing devices is an error there."""
     height, width = plan.lens.size

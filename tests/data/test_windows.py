@@ -1,17 +1,16 @@
-"""Windows: random ones fill a scene evenly, those laid out hold every pixel once, cut and joined again is the same."""
+"""Windows: random ones fill a scene evenly, those laid out hold every pixel once."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensam.data.windows import assemble, draw, lay_out, move_inside, within
+from sensam.data.windows import draw, lay_out, move_inside, within
 from sensam.errors import InputError
 
 
 @given(height=st.integers(1, 40), width=st.integers(1, 40), size=st.integers(1, 45))
-def test_laid_out_windows_hold_every_pixel_once_and_join_again(height: int, width: int, size: int) -> None:
-    scene_CHW = np.random.default_rng(0).integers(0, 255, (2, height, width), np.uint8)
+def test_laid_out_windows_hold_every_pixel_once(height: int, width: int, size: int) -> None:
     windows = lay_out(height, width, size)
     count_HW = np.zeros((height, width), int)
     for row, column, rows, columns in windows:
@@ -19,8 +18,6 @@ def test_laid_out_windows_hold_every_pixel_once_and_join_again(height: int, widt
         assert rows <= size
         assert columns <= size
     assert (count_HW == 1).all()
-    parts = [scene_CHW[:, r : r + rows, c : c + columns] for r, c, rows, columns in windows]
-    assert np.array_equal(assemble(parts, windows), scene_CHW)
 
 
 @given(height=st.integers(1, 40), width=st.integers(1, 40), size=st.integers(1, 45))

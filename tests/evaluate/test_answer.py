@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from sensam.errors import InputError
@@ -65,7 +66,17 @@ def test_one_seed_decides_nothing() -> None:
 
 def test_nothing_stands_out() -> None:
     assert "do not tell any of the 3 entries apart" in headline(made_up_outcome({"a": 0.7, "b": 0.7, "c": 0.7}))
-    assert "Nothing was compared" in headline(made_up_outcome({"a": 0.7}))
+    alone = made_up_outcome({"a": 0.7})
+    assert "Nothing was compared" in headline(alone)
+    assert recommend(alone).reason == "It is the only entry that finished."
+
+
+def test_without_a_labelled_pixel_nothing_is_recommended() -> None:
+    truth = [(f"scene-{number}", np.full((16, 16), 255, np.uint8)) for number in range(3)]
+    outcome = made_up_outcome({"a": 0.7, "b": 0.8}, truth=truth)
+    for say in (headline, ranking_lines, recommend):
+        with pytest.raises(InputError, match="No pixel of the test split of fog is labelled"):
+            say(outcome)
 
 
 def test_only_seeds_that_all_finished_are_compared() -> None:

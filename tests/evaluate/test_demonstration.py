@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from sensam.evaluate import demonstration
-from sensam.evaluate.demonstration import CLICKS, Answer, ask, choose_regions, demo_predictor, demo_scenes, draw_answers
+from sensam.evaluate.demonstration import CLICKS, Answer, ask, choose_regions, demo_scenes, draw_answers
 from sensam.evaluate.masks import innermost
+from sensam.infer.promptable import Predictor
 from sensam.sam.model import build_sam
 from sensam.sam.weights import load_sam
 
@@ -33,7 +34,7 @@ def few_points(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("few_points")
 def test_an_answer_belongs_to_its_scene() -> None:
     (scene,) = demo_scenes(1, 0)
-    answer = ask(demo_predictor(build_sam("nano")), scene)
+    answer = ask(Predictor(build_sam("nano")), scene)
     count = len(answer.clicks_N2)
     assert isinstance(answer, Answer)
     assert answer.by_click_NHW.shape == answer.by_box_NHW.shape == (count, *scene.image_HW3.shape[:2])
@@ -45,7 +46,7 @@ def test_an_answer_belongs_to_its_scene() -> None:
 @pytest.mark.usefixtures("few_points")
 def test_nano_finds_what_is_meant_and_more() -> None:
     (scene,) = demo_scenes(1, 1)
-    answer = ask(demo_predictor(load_sam("nano")), scene)
+    answer = ask(Predictor(load_sam("nano")), scene)
     assert answer.click_iou_N.mean() > 0.6
     assert answer.box_iou_N.mean() > 0.4
     assert len(answer.everything) >= 3

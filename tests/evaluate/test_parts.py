@@ -2,6 +2,7 @@
 
 import pytest
 
+from sensam.errors import SettingsError
 from sensam.evaluate.parts import Part, count_parts
 from sensam.methods.tuning import STRATEGIES
 from sensam.sam.anatomy import anatomy
@@ -11,6 +12,13 @@ from tests.sam.conftest import TINY
 @pytest.fixture(scope="module")
 def vit_b() -> dict[str, Part]:
     return {part.strategy: part for part in count_parts(anatomy("b"), 6, ["mat_conv"], STRATEGIES)}
+
+
+@pytest.mark.parametrize(("name", "told"), [("foo", "no projector named 'foo'"), ("preconv(0,0,0)", "at least 1")])
+def test_a_projector_that_is_none_is_told_in_one_line(name: str, told: str) -> None:
+    with pytest.raises(SettingsError, match=told) as caught:
+        list(count_parts(TINY, 6, [name], ["full"]))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.slow

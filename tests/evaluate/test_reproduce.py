@@ -9,7 +9,7 @@ import pytest
 
 from sensam.config import MachineSettings
 from sensam.data.synthetic import family, write
-from sensam.errors import InputError, SettingsError
+from sensam.errors import InputError, SettingsError, WeightsError
 from sensam.evaluate import reproduce as reproduction
 from sensam.evaluate.claims import load_paper, load_papers
 from sensam.evaluate.claims.ledger import Contrast
@@ -19,13 +19,9 @@ from sensam.evaluate.claims.verdict import Measured, Verdict
 from sensam.evaluate.outcome import Outcome
 from sensam.evaluate.reproduce import StudyOutcome, measure_contrast, reproduce, restrict, verdict_on, write_results
 from sensam.evaluate.statistics import Difference
-from sensam.sam.anatomy import Anatomy
-from sensam.sam.model import Sam
-from sensam.sam.weights import save_sam
 from tests.evaluate.made_up import made_up_outcome
 
 ROOT = Path(__file__).parents[2]
-TINY = Anatomy("tiny", 16, 2, 2, (1,), window=3, patch=8, image_size=32, embedding=16, decoder_heads=2, decoder_mlp=24)
 RESULTS = ROOT / "benchmarks" / "results" / "claims.json"
 
 
@@ -134,10 +130,11 @@ def test_mixing_compares_features_seed_by_seed() -> None:
 
 
 @pytest.mark.slow
-def test_a_small_reproduction_from_nothing_to_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_reproduction_from_nothing_to_verdicts(
+    tiny_sam: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(reproduction, "report", lambda *_: None)
-    save_sam(Sam(TINY), tmp_path / "tiny")
-    scale = Scale(seeds=2, steps=2, teacher=str(tmp_path / "tiny"), batch=2, size=32, scenes=9)
+    scale = Scale(seeds=2, steps=2, teacher=str(tiny_sam), batch=2, size=32, scenes=9)
     paper = load_paper("e2sam")
     claims = restrict(paper, "a6, A9")
     run = lambda: reproduce(paper, claims, tmp_path / "out", scale, MachineSettings(accelerator="cpu"))  # noqa: E731
@@ -211,6 +208,23 @@ def test_the_table_is_generated_between_its_marks() -> None:
 @pytest.mark.skipif(not RESULTS.is_file(), reason="no results are committed yet")
 def test_the_readme_shows_the_committed_results() -> None:
     assert current((ROOT / "README.md").read_text()) == render(read_results(RESULTS)).strip()
+
+
+def test_a_wrong_teacher_or_place_of_data_is_said_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr(reproduction, "work", lambda bench, _: begun.append(bench.folder.name))
+    paper, machine = load_paper("e2sam"), MachineSettings(accelerator="cpu")
+    claims = [paper.claim("A1"), paper.claim("A2")]
+    small = Scale(seeds=1, steps=1, scenes=2, size=32)
+    with pytest.raises(WeightsError, match="no file or folder 'nanoo'"):
+        reproduce(paper, claims, tmp_path, replace(small, teacher="nanoo"), machine)
+    for name in load_studies()[0]:
+        with pytest.raises(InputError, match="nowhere does not exist"):
+            reproduce(paper, claims, tmp_path, small, machine, data={name: str(tmp_path / "nowhere")})
+    assert not begun
+    assert not any(tmp_path.iterdir())
 
 
 def test_mistakes(tmp_path: Path) -> None:

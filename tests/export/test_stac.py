@@ -30,7 +30,7 @@ def known() -> Any:
 
 def item_of(folder: Path, **facts: Any) -> dict[str, Any]:
     assets = {"model": folder / "toy.onnx", "config": folder / "config.json"}
-    path = write_item(segmenter(network(3), **facts), folder, assets, side=32)
+    path = write_item(segmenter(network(3), **facts), folder / "item.json", assets, side=32)
     return json.loads(path.read_text(), parse_constant=lambda text: pytest.fail(f"{text} is no JSON"))
 
 
@@ -103,7 +103,7 @@ def test_at_least_one_asset_is_the_model(item: dict[str, Any]) -> None:
 def test_classes_keep_their_names_beside_those_that_the_extension_allows(tmp_path: Path) -> None:
     model = segmenter(network(3))
     odd = ("sea fog", "Wald/Forst", "été", "...")
-    path = write_item(replace(model, classes=odd), tmp_path, {"model": tmp_path / "toy.pt2"}, side=32)
+    path = write_item(replace(model, classes=odd), tmp_path / "item.json", {"model": tmp_path / "toy.pt2"}, side=32)
     classes = json.loads(path.read_text())["properties"]["mlm:output"][0]["classification:classes"]
     assert tuple(entry["title"] for entry in classes) == odd
     assert [entry["value"] for entry in classes] == [0, 1, 2, 3]

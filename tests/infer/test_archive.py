@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,6 +145,45 @@ def test_a_process_that_dies_loses_nothing(scenes, tmp_path, monkeypatch):
     assert (tmp_path / "died").exists()
     assert not manifest.failed
     assert same(maps(tmp_path / "out"), maps(tmp_path / "whole"))
+
+
+ORPHANED = """
+import os, time
+from sensam.infer.pools import Processes
+if __name__ == "__main__":
+    pool = Processes(None, 2)._start()
+    asleep = [pool.submit(time.sleep, 300) for _ in range(2)]
+    while len(pool._processes) < 2 or not all(future.running() for future in asleep):
+        time.sleep(0.05)
+    print(*pool._processes, flush=True)
+    time.sleep(300)
+"""
+
+
+@pytest.mark.slow
+def test_workers_end_when_their_parent_was_killed(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(ORPHANED)
+    words = [sys.executable, str(script)]
+    with subprocess.Popen(words, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        workers = [int(word) for word in parent.stdout.readline().split()]
+        parent.kill()
+    assert len(workers) == 2
+    deadline = time.monotonic() + 60
+    while any(map(_is_alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    left = [worker for worker in workers if _is_alive(worker)]
+    for worker in left:
+        os.kill(worker, signal.SIGKILL)
+    assert not left
+
+
+def _is_alive(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 @pytest.mark.slow

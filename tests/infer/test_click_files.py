@@ -1,5 +1,6 @@
 """Objects as polygons and as numbers in a raster, on the scene's own grid and on the globe."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,12 @@ def test_polygons_cover_exactly_the_masks_pixels(tmp_path: Path, suffix: str) ->
     assert len(shapes[order][1].geoms) == 2
 
 
+def test_a_file_tells_of_no_name_but_its_own(tmp_path: Path) -> None:
+    write_objects(tmp_path / "lakes.geojson", objects(), info())
+    assert json.loads((tmp_path / "lakes.geojson").read_text())["name"] == "lakes"
+    assert [path.name for path in tmp_path.iterdir()] == ["lakes.geojson"]
+
+
 def test_a_raster_of_numbers_with_the_smaller_object_on_top(tmp_path: Path) -> None:
     path = tmp_path / "objects.tif"
     write_objects(path, objects(), info())
@@ -83,8 +90,14 @@ def test_an_empty_mask_is_an_object_without_a_shape(tmp_path: Path) -> None:
     assert shapely.from_wkb(geometry[0]).is_empty
 
 
-def test_names_that_say_no_format_and_folders_that_are_not_there(tmp_path: Path) -> None:
+def test_the_folder_is_made(tmp_path: Path) -> None:
+    write_objects(tmp_path / "new" / "folder" / "o.tif", objects(), info())
+    assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["o.tif"]
+
+
+def test_names_that_say_no_format_and_folders_that_are_files(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"ends in .gpkg, .geojson, .json, .fgb, .tif"):
         write_objects(tmp_path / "objects.shp", objects(), info())
-    with pytest.raises(InputError, match=r"does not exist\. Make the folder"):
-        write_objects(tmp_path / "no" / "objects.tif", objects(), info())
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file is a file, and a folder is needed"):
+        write_objects(tmp_path / "file" / "in" / "objects.tif", objects(), info())

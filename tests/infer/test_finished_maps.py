@@ -48,6 +48,36 @@ def test_outputs_appear_only_when_complete_and_a_second_run_goes_on(scene, tmp_p
     assert not SceneJob(model, "another", str(path), Target(out, "map"), MapSettings(overwrite=True)).is_done
 
 
+def test_a_folder_of_somebody_else_is_not_removed(scene, tmp_path):
+    path, _ = scene
+    own = tmp_path / "map.partial" / "notes.txt"
+    own.parent.mkdir()
+    own.write_text("mine")
+    job = SceneJob(segmenter(), "same", str(path), Target(tmp_path, "map"), MapSettings())
+    with pytest.raises(InputError, match=r"map\.partial is in the way"):
+        job.open()
+    assert own.read_text() == "mine"
+    (own.parent / "plan.json").write_text("[1]")
+    with pytest.raises(InputError, match="is in the way"):
+        job.open()
+    for left in own.parent.iterdir():
+        left.unlink()
+    (own.parent / "classes.raw").write_bytes(b"")  # killed before it wrote its plan
+    assert not job.open().thrown_away
+    assert job.open().is_resumed
+
+
+def test_what_another_run_left_is_not_thrown_away_silently(scene, tmp_path):
+    path, _ = scene
+    with pytest.raises(KeyboardInterrupt):
+        SceneJob(segmenter(), "same", str(path), Target(tmp_path, "map"), MapSettings()).run(
+            Vote([segmenter(Failing(network(), 7))], device="cpu")
+        )
+    job = SceneJob(segmenter(), "other", str(path), Target(tmp_path, "map"), MapSettings())
+    assert f"of an earlier run in {tmp_path / 'map.partial'}: its model" in job.open().thrown_away
+    assert not job.open().thrown_away
+
+
 KILLED = """
 import sys, time
 from tests.infer.mapmaking import segmenter, network

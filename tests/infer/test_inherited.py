@@ -16,9 +16,9 @@ from sensam.methods.inherited import averaged_triples
 from sensam.methods.scratch import Scratch
 from sensam.methods.segmenting import SegmentingConfig
 from sensam.sam.anatomy import SIZES
-from tests.methods.conftest import make_batch, make_task, same_dice
+from tests.methods.conftest import make_batch, make_task
 
-__all__ = ["make_batch", "make_task", "same_dice"]  # fixtures
+__all__ = ["make_batch", "make_task"]  # fixtures
 Make = Callable[..., Any]
 
 

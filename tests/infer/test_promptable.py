@@ -1,5 +1,6 @@
 """The predictor equals transformers end to end, keeps no state, and says what is wrong with a prompt."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,12 @@ from numpy.typing import NDArray
 from transformers import SamModel, SamProcessor
 
 import sensam.infer.promptable as promptable
+import sensam.sam.framing as framing
 from sensam.data.raster import Raster
 from sensam.errors import InputError, SettingsError
 from sensam.infer.promptable import Predictor
 from sensam.sam.automatic import AutomaticSettings
+from sensam.sam.framing import Frame
 from sensam.sam.model import Sam
 from sensam.sensors import Sensor
 
@@ -120,6 +123,26 @@ def test_a_batch_of_prompts_equals_single_ones(
         alone = predictor.predict(points[index], masks=masks[index])
         torch.testing.assert_close(together.scores_NM[index], alone.scores_NM[0], atol=1e-4, rtol=0)
         torch.testing.assert_close(together.low_res_logits_NMhw[index], alone.low_res_logits_NMhw[0], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 7])
+def test_few_masks_at_a_time_are_as_large_as_the_image_in_floats(
+    predictor: Predictor, photo: Photo, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = predictor.predict(boxes=BOXES + BOXES)
+    sizes = []
+    original = Frame.restore
+
+    def watch(frame: Frame, sam: Sam, logits_NMhw: torch.Tensor) -> torch.Tensor:
+        sizes.append(logits_NMhw.shape[0] * logits_NMhw.shape[1])
+        return original(frame, sam, logits_NMhw)
+
+    monkeypatch.setattr(Frame, "restore", watch)
+    encoded = predictor._current()[2].frame.encoded
+    monkeypatch.setattr(framing, "LOGITS_AT_ONCE", at_once * max(math.prod(encoded), math.prod(photo.shape[:2])))
+    assert torch.equal(predictor.predict(boxes=BOXES + BOXES).masks_NMHW, together.masks_NMHW)
+    assert max(sizes) <= max(at_once, 3)  # the three masks of one prompt stay together
+    assert sum(sizes) == 12
 
 
 def test_the_image_before_leaves_no_trace(sam: Sam, photo: Photo) -> None:

@@ -158,5 +158,7 @@ def test_addresses_become_what_gdal_reads():
     assert locate("https://a.b/c.tif?sig=1", toy) == "/vsicurl/https://a.b/c.tif?sig=1"
     assert locate("s3://bucket/a/c.tif", toy) == "/vsis3/bucket/a/c.tif"
     assert locate("gs://bucket/c.tif", toy) == "/vsigs/bucket/c.tif"
+    with pytest.raises(InputError, match="name of a scene is empty"):
+        locate("", toy)
     assert title("https://a.b/c.tif?sig=1") == "c"
     assert title(str(Path("/x/y/"))) == "y"

@@ -10,24 +10,16 @@ import torch
 from sensam.methods.base import Method, Moment, Stage, Task
 from sensam.methods.e2sam import E2Sam, E2SamConfig
 from sensam.nn.surgery import freeze_all_but
-from sensam.sam.anatomy import Anatomy
 from sensam.sam.model import Sam
 from sensam.sensors import Sensor
 from sensam.types import Batch
-
-TINY = Anatomy("tiny", 16, 2, 2, (1,), window=3, patch=8, image_size=32, embedding=16, decoder_heads=2, decoder_mlp=24)
+from tests.tiny_sam import TINY
 
 
 def make_sensor(bands: int) -> Sensor:
     return Sensor.from_dict(
         {"name": f"made-{bands}", "bands": [{"name": f"b{n}", "mean": 0.0, "std": 1.0} for n in range(bands)]}
     )
-
-
-@pytest.fixture(autouse=True)
-def same_dice() -> None:
-    """Every test throws the same random numbers, alone or among others."""
-    torch.manual_seed(0)
 
 
 @pytest.fixture

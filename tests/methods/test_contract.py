@@ -11,15 +11,16 @@ from torch import Tensor
 
 from sensam.methods import METHODS, find_method
 from sensam.methods.base import Method, Stage, Task
+from sensam.methods.rebuilding import discard, learned_by, spent
 from sensam.nn.surgery import freeze_all_but, has_part, holdings
 from sensam.run import build_method, load, save_model
-from sensam.run.assembly import discard, learned_by, spent
 from sensam.run.model import describe_model
 from sensam.sam.model import Sam
 from sensam.sam.weights import load_sam, save_sam
 from sensam.train.groups import parameter_groups
 from sensam.types import Batch, Prompts
-from tests.methods.conftest import TINY, make_sensor, moment
+from tests.methods.conftest import make_sensor, moment
+from tests.tiny_sam import TINY
 
 CLASSES = ("ground", "water", "wood")
 SIZE = (32, 64)

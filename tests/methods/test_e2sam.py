@@ -8,6 +8,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from sensam.config import RunSettings
 from sensam.errors import SettingsError
 from sensam.methods.base import Task
 from sensam.methods.e2sam import E2Sam, E2SamConfig
@@ -94,7 +95,7 @@ def test_a_teacher_must_take_three_bands(make_task: Make) -> None:
 
 def _sam(bands: int) -> Any:
     from sensam.sam.model import Sam
-    from tests.methods.conftest import TINY
+    from tests.tiny_sam import TINY
 
     return Sam(replace(TINY, bands=bands))
 
@@ -189,16 +190,49 @@ def test_finetuning_moves_everything_that_is_left_the_encoder_at_half_the_rate(m
     assert moving["net.encoder.neck.conv1.weight"] == moving["net.decoder.classify.bias"] == 1.0
 
 
-def test_finetuning_begins_with_the_inherited_student_bit_for_bit(make_e2sam: Make, make_batch: Make) -> None:
+def test_nothing_but_the_student_and_its_decoder_is_left_for_finetuning(make_e2sam: Make) -> None:
     method = make_e2sam()
-    learn(method, method.stages[0], [make_batch()] * 2)
-    student = {name: weight.clone() for name, weight in method.net.encoder.state_dict().items()}
     for part in method.stages[0].discards:
         delattr(method, part)
     assert {name.split(".")[0] for name, _ in method.named_parameters()} == {"net"}
     assert method.stages[1].begin is None
-    for name, weight in method.net.encoder.state_dict().items():
-        assert torch.equal(weight, student[name])
+
+
+SECTION_4_1 = {
+    "inherit": {"epochs": 50, "batch": 8, "rate": 1e-4, "least_rate": 1e-6},
+    "finetune": {"epochs": 100, "batch": 2, "rate": 1e-4, "least_rate": 0.0},
+}
+OF_BOTH = {"steps": None, "weight_decay": 0.05, "decay_all": False, "warm_up": 0.05, "optimiser": "adamw"}
+OF_METHOD = {
+    "protocol": "strict",
+    "student": "teacher",
+    "student_init": "random",
+    "neck_init": "teacher",
+    "match": "mse",
+    "align_before_shared": False,
+    "triples": 1,
+    "one_triple_a_step": False,
+    "teacher_input": "standardise",
+    "noise": 0.2,
+    "noisy_teacher": False,
+    "loss": "ce",
+    "class_weights": None,
+    "encoder_rate": 0.5,
+    "detail": False,
+}
+
+
+@pytest.mark.parametrize("stage", ["inherit", "finetune"])
+def test_without_settings_a_stage_trains_as_the_method_should(make_e2sam: Make, stage: str) -> None:
+    run = RunSettings(data="any", method="e2sam").resolved({each.name: each.settings for each in make_e2sam().stages})
+    found = run.stages[stage].model_dump()
+    wanted = SECTION_4_1[stage] | OF_BOTH
+    assert {name: found[name] for name in wanted} == wanted
+
+
+def test_without_settings_the_method_is_as_it_should_be() -> None:
+    found = E2SamConfig().model_dump()
+    assert {name: found[name] for name in OF_METHOD} == OF_METHOD
 
 
 @pytest.mark.parametrize("match", ["mmd_batch", "mmd_token"])
@@ -264,6 +298,9 @@ def test_inheriting_learns(make_e2sam: Make, make_batch: Make) -> None:
     [
         ({"bank": 2, "triples": 3}, "enlarge bank"),
         ({"cache": "x", "noisy_teacher": True}, "never come again"),
+        ({"bank": 4, "one_triple_a_step": True}, "one_triple_a_step"),
+        ({"cache": "x", "one_triple_a_step": True}, "one_triple_a_step"),
+        ({"cache": "x", "protocol": "paper", "noisy_teacher": False}, "one_triple_a_step"),
         ({"neck_loss": 1, "neck_init": "random"}, "neck_init"),
         ({"prompts": "neck"}, "neck_loss"),
     ],

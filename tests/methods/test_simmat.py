@@ -12,13 +12,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sensam.errors import SettingsError
 from sensam.methods.base import Task
+from sensam.methods.rebuilding import trained_by
 from sensam.methods.simmat import SimMat, SimMatConfig
 from sensam.methods.tuning import AMOUNTS, STRATEGIES, Strategy
 from sensam.nn.projectors import PROJECTORS
 from sensam.nn.surgery import choose
 from sensam.nn.wrapping import unwrap
 from sensam.run import load, save_model
-from sensam.run.model import describe_model, trained_by
+from sensam.run.model import describe_model
 from sensam.sam.framing import PHOTO_MEAN, PHOTO_STD
 from sensam.sam.model import Sam
 from sensam.sam.weights import load_sam, save_sam

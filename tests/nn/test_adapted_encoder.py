@@ -11,10 +11,8 @@ from sensam.nn.adapted_encoder import AdaptedEncoder, EncoderTuning, detach, wra
 from sensam.nn.block_adapters import AdapterPair
 from sensam.nn.frequency_prompts import FrequencyPrompts
 from sensam.nn.lowpass import FrequencyFilter
-from sensam.sam.anatomy import Anatomy
 from sensam.sam.model import Sam
-
-TINY = Anatomy("tiny", 16, 2, 2, (1,), window=3, patch=8, image_size=32, embedding=16, decoder_heads=2, decoder_mlp=24)
+from tests.tiny_sam import TINY
 
 
 def tuning(seed: int | None) -> EncoderTuning:

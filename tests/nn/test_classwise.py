@@ -9,10 +9,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import SamModel
 
 from sensam.nn.classwise import ClasswiseDecoder
-from sensam.sam.anatomy import Anatomy, anatomy
+from sensam.sam.anatomy import anatomy
 from sensam.sam.model import Sam, transformers_config
+from tests import tiny_sam
 
-TINY = Anatomy("tiny", 16, 2, 2, (1,), window=3, patch=8, image_size=32, embedding=32, decoder_heads=2, decoder_mlp=24)
+TINY = replace(tiny_sam.TINY, embedding=32)
 CLASSES = 5
 
 

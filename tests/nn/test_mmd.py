@@ -1,10 +1,12 @@
 """MMD: the authors' numbers and degeneracies, distances as exact as float64, and the token form that has neither."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sensam.errors import SettingsError
 from sensam.nn.mmd import _whole_mmd, mmd_of_maps, mmd_of_tokens, squared_distances
@@ -108,3 +110,23 @@ def test_of_many_tokens_it_takes_no_more_than_asked_and_the_same_of_both() -> No
     torch.testing.assert_close(
         mmd_of_tokens(student, teacher, most=30), mmd_of_tokens(student[:, ::4], teacher[:, ::4])
     )
+
+
+def test_over_many_tokens_no_tensor_is_larger_than_the_kernel_of_the_most() -> None:
+    class Largest(TorchDispatchMode):
+        numbers = 0
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            out = func(*args, **(kwargs or {}))
+            made = [each for each in (out if isinstance(out, (tuple, list)) else [out]) if isinstance(each, Tensor)]
+            self.numbers = max([self.numbers, *(each.numel() for each in made)])
+            return out
+
+    student, teacher = tokens(3000).requires_grad_(), tokens(3000, 1)
+    for most, rows in ((300, 1024), (300, 100)):
+        with Largest() as largest:
+            mmd_of_tokens(student, teacher, most=most, rows=rows).backward()
+        assert largest.numbers <= max(2 * most * min(rows, 2 * most), student.numel())
+    with Largest() as largest:
+        mmd_of_tokens(student, teacher, most=3000)
+    assert largest.numbers > 4_000_000, "and it would be seen"

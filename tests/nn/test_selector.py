@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from sensam.nn.missing import drop_bands
-from sensam.nn.selector import choose_from_bank, count_triples, draw_triples
+from sensam.nn.selector import choose_from_bank, count_triples, draw_bank, draw_triples
 
 
 def dice(seed: int = 0) -> torch.Generator:
@@ -60,11 +60,22 @@ def test_one_or_two_bands_are_repeated_and_all_shown(bands: int) -> None:
     assert len(triples) == count_triples(bands)
 
 
+@given(bands=st.integers(1, 9), count=st.integers(1, 70), seed=st.integers(0, 99))
+def test_a_bank_holds_different_triples_as_drawn_as_long_as_there_are_any(bands: int, count: int, seed: int) -> None:
+    bank, drawn = draw_bank(dice(seed), bands, count).tolist(), draw_triples(dice(seed), bands, count).tolist()
+    assert len({tuple(triple) for triple in bank}) == len(bank) == min(count, count_triples(bands))
+    if len({tuple(triple) for triple in drawn}) == count:
+        assert bank == drawn
+
+
 def test_a_bank_gives_different_triples_of_its_own() -> None:
-    bank = draw_triples(dice(1), 8, 6)
+    bank = draw_bank(dice(1), 8, 6)
     chosen = choose_from_bank(dice(2), bank, 4).tolist()
     assert len({tuple(triple) for triple in chosen}) == 4
     assert all(triple in bank.tolist() for triple in chosen)
+    again = choose_from_bank(dice(2), bank, 9).tolist()
+    assert again[:4] == chosen
+    assert len(again) == 9
 
 
 @given(share=st.floats(0, 1), seed=st.integers(0, 999))

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import sensam.data.dataset
 from sensam.data.dataset import open_dataset
 from sensam.data.measure import measure
+from sensam.data.pairing import pair
 from sensam.errors import InputError, SettingsError
 from sensam.run.assembly import fit_dataset, share_labels, with_statistics
 
@@ -44,6 +46,15 @@ def test_a_model_sees_its_own_bands_order_and_statistics(fog: Path) -> None:
     assert seen.sensor.statistics[0].tolist() == [1.0, 2.0]
     item = seen.items("val")[0]
     np.testing.assert_array_equal(seen.read(item).pixels_CHW[1], dataset.read(item).pixels_CHW[1])
+
+
+def test_files_are_listed_once(fog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listings = []
+    monkeypatch.setattr(sensam.data.dataset, "pair", lambda spec: listings.append(spec) or pair(spec))
+    dataset = open_dataset(fog)
+    seen = fit_dataset(dataset, with_statistics(dataset, "train").sensor)
+    assert seen.splits == dataset.splits
+    assert len(listings) == 1
 
 
 def test_data_that_a_model_has_not_learnt_are_refused(fog: Path) -> None:

@@ -11,13 +11,14 @@ import torch
 from safetensors.torch import load_file
 
 from sensam.data.synthetic import family, write
+from sensam.evaluate.report.single import write_run_report
 from sensam.methods.base import Task
 from sensam.methods.e2sam import E2Sam, E2SamConfig
+from sensam.methods.rebuilding import discard, load_start, spent, trained_by
 from sensam.methods.simmat import SimMat, SimMatConfig
 from sensam.nn.surgery import freeze_all_but
 from sensam.run import load, save_model, train
-from sensam.run.assembly import discard, spent
-from sensam.run.model import describe_model, load_start, trained_by
+from sensam.run.model import describe_model
 from sensam.sam.anatomy import Anatomy
 from sensam.sam.model import Sam
 from sensam.sam.weights import load_sam, save_sam
@@ -63,6 +64,8 @@ def test_the_same_seed_gives_the_same_losses_also_after_a_stop(
     heat: Path, sam: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, other = taught(heat, sam, tmp_path / "whole"), taught(heat, sam, tmp_path / "other", seed=1)
+    write_run_report(tmp_path / "whole")
+    assert (tmp_path / "whole/plots/clicks-val_click_iou.svg").is_file()
     assert len(whole) == 10
     assert [row["loss"] for row in whole] != [row["loss"] for row in other]
     with stopped_at(monkeypatch, 4):  # three steps an epoch: in the middle of the second

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import sensam
 from sensam.cli.app import main
@@ -16,20 +17,11 @@ from sensam.data.synthetic import family, write
 from sensam.errors import WeightsError
 from sensam.infer.inherited import inherited_predictor
 from sensam.methods.e2sam import E2Sam
-from sensam.sam.anatomy import Anatomy
 from sensam.sam.model import Sam
 from sensam.sam.weights import save_sam
+from tests.tiny_sam import TINY
 
-TINY = Anatomy("tiny", 16, 2, 2, (1,), window=3, patch=8, image_size=32, embedding=16, decoder_heads=2, decoder_mlp=24)
 BRIEF = {"epochs": 2, "batch": 2, "size": 32, "workers": 0, "quiet": True, "machine": {"accelerator": "cpu"}}
-
-
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("teacher")
-    torch.manual_seed(0)
-    save_sam(Sam(TINY).eval(), folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +37,8 @@ def rows(run: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.slow
-def test_a_student_inherits_answers_clicks_and_learns_classes(teacher: Path, scenes: Path, tmp_path: Path) -> None:
-    inherited = sensam.inherit(scenes, out=tmp_path / "student", teacher=str(teacher), **BRIEF)
+def test_a_student_inherits_answers_clicks_and_learns_classes(tiny_sam: Path, scenes: Path, tmp_path: Path) -> None:
+    inherited = sensam.inherit(scenes, out=tmp_path / "student", teacher=str(tiny_sam), **BRIEF)
     assert inherited.config["stages"] == ["inherit"]
     loaded = sensam.load(tmp_path / "student")
     assert isinstance(loaded.method, E2Sam)
@@ -54,11 +46,15 @@ def test_a_student_inherits_answers_clicks_and_learns_classes(teacher: Path, sce
         assert torch.equal(weight.cpu(), loaded.method.state_dict()[name]), name
     predictor = inherited_predictor(loaded.method, "rgb")
     image = next((scenes / "images").rglob("test/*.tif"))
+    for ask in (lambda: loaded.predict(image), lambda: sensam.predict(loaded, image, tmp_path / "map.tif")):
+        with pytest.raises(WeightsError, match=r"has not learnt classes yet.*begin_from"):
+            ask()
+    assert not (tmp_path / "map.tif").exists()
     predictor.set_image(open_raster(image).pixels_CHW.transpose(1, 2, 0))
     assert predictor.predict(points=(9, 9)).masks_NMHW.shape == (1, 3, 32, 32)
 
     model = sensam.train(
-        scenes, method="e2sam", out=tmp_path / "fine", begin_from=tmp_path / "student", teacher=str(teacher), **BRIEF
+        scenes, method="e2sam", out=tmp_path / "fine", begin_from=tmp_path / "student", teacher=str(tiny_sam), **BRIEF
     )
     assert model.config["stages"] == ["inherit", "finetune"]
     assert not hasattr(model.method, "teacher")
@@ -69,14 +65,31 @@ def test_a_student_inherits_answers_clicks_and_learns_classes(teacher: Path, sce
 
 
 @pytest.mark.slow
-def test_a_student_that_knew_no_detail_is_finetuned_with_it(teacher: Path, scenes: Path, tmp_path: Path) -> None:
-    sensam.inherit(scenes, out=tmp_path / "student", teacher=str(teacher), **BRIEF)
+@pytest.mark.parametrize("at_once", [False, True])
+def test_finetuning_begins_with_the_inherited_student_bit_for_bit(
+    tiny_sam: Path, scenes: Path, tmp_path: Path, at_once: bool
+) -> None:
+    """At a rate of practically nothing it is what fine-tuning ends with, too."""
+    sensam.inherit(scenes, out=tmp_path / "student", teacher=str(tiny_sam), **BRIEF)
+    still = {"stages": {"finetune": {"rate": 1e-30, "least_rate": 0.0}}, "teacher": str(tiny_sam), **BRIEF}
+    begin = {} if at_once else {"begin_from": tmp_path / "student"}
+    sensam.train(scenes, method="e2sam", out=tmp_path / "fine", **begin, **still)
+    student, fine = (load_file(tmp_path / run / "model" / "model.safetensors") for run in ("student", "fine"))
+    names = [name for name in student if name.startswith("net.encoder.") and ".neck." not in name]
+    assert len(names) > 20
+    for name in names:
+        assert torch.equal(fine[name], student[name]), name
+
+
+@pytest.mark.slow
+def test_a_student_that_knew_no_detail_is_finetuned_with_it(tiny_sam: Path, scenes: Path, tmp_path: Path) -> None:
+    sensam.inherit(scenes, out=tmp_path / "student", teacher=str(tiny_sam), **BRIEF)
     model = sensam.train(
         scenes,
         method="e2sam",
         out=tmp_path / "fine",
         begin_from=tmp_path / "student",
-        teacher=str(teacher),
+        teacher=str(tiny_sam),
         settings={"detail": True},
         **BRIEF,
     )
@@ -85,24 +98,24 @@ def test_a_student_that_knew_no_detail_is_finetuned_with_it(teacher: Path, scene
 
 
 @pytest.mark.slow
-def test_kept_features_are_found_again_and_the_log_says_how_often(teacher: Path, scenes: Path, tmp_path: Path) -> None:
+def test_kept_features_are_found_again_and_the_log_says_how_often(tiny_sam: Path, scenes: Path, tmp_path: Path) -> None:
     settings = {"bank": 1, "noise": 0.0}
     still = {"augment": {}, "validations": 0, "log_every": 2, **BRIEF, "epochs": 3}
     sensam.inherit(
-        scenes, out=tmp_path / "one", teacher=str(teacher), cache=tmp_path / "kept", settings=settings, **still
+        scenes, out=tmp_path / "one", teacher=str(tiny_sam), cache=tmp_path / "kept", settings=settings, **still
     )
     avoided = [float(row["teacher_avoided"]) for row in rows(tmp_path / "one")]
     assert avoided == [0, 1, 1]
-    sensam.inherit(scenes, out=tmp_path / "two", teacher=str(teacher), settings=settings, **still, views="grid")
+    sensam.inherit(scenes, out=tmp_path / "two", teacher=str(tiny_sam), settings=settings, **still, views="grid")
     kept, live = ([float(row["mse"]) for row in rows(tmp_path / name)] for name in ("one", "two"))
     assert kept == pytest.approx(live, rel=5e-3)
 
 
 @pytest.mark.slow
-def test_images_without_masks_and_classes_are_enough(teacher: Path, tmp_path: Path) -> None:
+def test_images_without_masks_and_classes_are_enough(tiny_sam: Path, tmp_path: Path) -> None:
     write(family("sar"), tmp_path / "radar", counts={"train": 4}, size=(32, 32), seed=0, unlabelled=["train"])
     (tmp_path / "radar" / "dataset.yaml").unlink()
-    model = sensam.inherit(tmp_path / "radar", out=tmp_path / "run", teacher=str(teacher), **BRIEF)
+    model = sensam.inherit(tmp_path / "radar", out=tmp_path / "run", teacher=str(tiny_sam), **BRIEF)
     assert model.classes == ()
     assert inherited_predictor(model.method).sam.anatomy.bands == len(model.sensor.bands)
 
@@ -120,12 +133,12 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.slow
-def test_a_student_is_not_finetuned_under_another_sam(teacher: Path, scenes: Path, tmp_path: Path) -> None:
+def test_a_student_is_not_finetuned_under_another_sam(tiny_sam: Path, scenes: Path, tmp_path: Path) -> None:
     """Its neck is the teacher's; another one of the same shape would fit and be wrong."""
-    sensam.inherit(scenes, out=tmp_path / "student", teacher=str(teacher), **BRIEF)
+    sensam.inherit(scenes, out=tmp_path / "student", teacher=str(tiny_sam), **BRIEF)
     torch.manual_seed(1)
     save_sam(Sam(TINY).eval(), tmp_path / "other")
-    with pytest.raises(WeightsError, match=rf"but .*other holds another .*Train with --teacher {teacher}"):
+    with pytest.raises(WeightsError, match=rf"but .*other holds another .*Train with --teacher {tiny_sam}"):
         sensam.train(
             scenes,
             method="e2sam",
@@ -139,20 +152,20 @@ def test_a_student_is_not_finetuned_under_another_sam(teacher: Path, scenes: Pat
 
 @pytest.mark.slow
 def test_the_command_does_the_same_and_says_what_comes_next(
-    teacher: Path, scenes: Path, tmp_path: Path, command: Callable[..., tuple[int, str, str]]
+    tiny_sam: Path, scenes: Path, tmp_path: Path, command: Callable[..., tuple[int, str, str]]
 ) -> None:
     sets = [f"--set=train.{name}={BRIEF[name]}" for name in ("epochs", "batch", "size", "workers")]
     code, out, err = command(
         "inherit",
         scenes,
         "--teacher",
-        teacher,
+        tiny_sam,
         "--out",
         tmp_path / "run",
         "--cache",
         tmp_path / "kept",
         "--set=machine.accelerator=cpu",
-        "--set=settings.neck_loss=1",
+        "--set=method.neck_loss=1",
         *sets,
     )
     assert (code, err) == (0, "")

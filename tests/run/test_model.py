@@ -19,6 +19,8 @@ from sensam.run import Model, load, train
 from sensam.sam.anatomy import Anatomy
 from sensam.sam.model import Sam
 from sensam.sam.weights import save_sam
+from sensam.train.trackers import TensorBoardTracker
+from tests.run.stopping import stopped_at
 
 TINY = "tests.train.tiny:Tiny"
 QUICK = {"size": 32, "batch": 2, "workers": 0, "epochs": 1, "validations": 1, "track": (), "quiet": True}
@@ -58,6 +60,12 @@ def test_the_run_folder_holds_what_is_promised(trained: tuple[Path, Model]) -> N
     assert config["stages"] == ["inherit", "finetune"]
     assert config["size"] == 32
     assert all(band["mean"] is not None for band in config["sensor"]["bands"])
+
+
+def test_others_may_read_a_model_as_any_file(trained: tuple[Path, Model], tmp_path: Path) -> None:
+    (tmp_path / "ordinary").touch()
+    files = [tmp_path / "ordinary", *(trained[0] / "model").iterdir(), *(trained[0] / "checkpoints").iterdir()]
+    assert len({path.stat().st_mode for path in files}) == 1
 
 
 def test_loaded_it_maps_an_image_as_before(fog: Path, trained: tuple[Path, Model]) -> None:
@@ -114,6 +122,34 @@ def test_a_folder_without_a_model_or_of_another_format_is_refused(changed: Calla
         load(changed({"format": 9}))
 
 
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"sensor": None}, "sensor: Input should be a valid dict"),
+        ({"base": None}, "base: Input should be"),
+        ({"base": {"source": "nano", "identity": None, "is_needed": True}}, "base.anatomy is missing"),
+        ({"classes": 5}, "classes: Input should be a valid list"),
+        ({"classes": [1, 2]}, r"classes\.0: Input should be a valid string"),
+    ],
+)
+def test_a_config_that_says_too_little_is_told_in_one_line(
+    changed: Callable[..., Path], config: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(SensamError, match=rf"config\.json: {told}") as caught:
+        load(changed(config))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["sensor", "base", "classes"])
+def test_a_config_that_lacks_a_part_is_told_which(changed: Callable[..., Path], name: str) -> None:
+    folder = changed()
+    values = json.loads((folder / "config.json").read_text())
+    del values[name]
+    (folder / "config.json").write_text(json.dumps(values))
+    with pytest.raises(SensamError, match=rf"config\.json: {name} is missing"):
+        load(folder)
+
+
 def test_an_image_of_other_bands_is_refused_by_names(fog: Path, trained: tuple[Path, Model]) -> None:
     dataset = open_dataset(fog)
     raster = dataset.read(dataset.items("test")[0])
@@ -148,6 +184,14 @@ def test_a_run_is_not_overwritten_and_not_resumed_with_other_settings(fog: Path,
         train(fog, method=TINY, out=out, **QUICK)
     with pytest.raises(SettingsError, match=r"batch = 2, now it is 4"):
         train(fog, method=TINY, out=out, resume=True, **{**QUICK, "batch": 4})
+
+
+def test_trackers_are_closed_where_training_stops(fog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+    monkeypatch.setattr(TensorBoardTracker, "close", lambda _: closed.append(True))
+    with stopped_at(monkeypatch, 1):
+        train(fog, method=TINY, out=tmp_path / "run", **{**QUICK, "track": ("tensorboard",)})
+    assert closed == [True]
 
 
 @pytest.mark.slow

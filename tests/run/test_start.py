@@ -15,31 +15,22 @@ from torch import Tensor
 from sensam.data.synthetic import FAMILIES
 from sensam.data.synthetic.files import write
 from sensam.errors import WeightsError
+from sensam.methods import rebuilding
 from sensam.methods.base import Method, Task
 from sensam.methods.cwsam import Cwsam, CwsamConfig
 from sensam.methods.e2sam import E2Sam, E2SamConfig
+from sensam.methods.folder import read_model
+from sensam.methods.rebuilding import discard, load_start, restore, spent, trained_by
 from sensam.methods.scratch import Scratch
 from sensam.nn.adapted_encoder import detach, wrap
 from sensam.nn.surgery import choose
 from sensam.run import load, save_model, train
-from sensam.run.assembly import discard, spent
-from sensam.run.model import describe_model, load_start, restore, trained_by
-from sensam.sam.anatomy import Anatomy
-from sensam.sam.model import Sam
-from sensam.sam.weights import load_sam, save_sam
+from sensam.run.model import describe_model
+from sensam.sam.weights import load_sam
 from tests.methods.conftest import make_sensor
 from tests.run.stopping import stopped_at
+from tests.tiny_sam import TINY
 from tests.train.tiny import Tiny, TinyConfig
-
-TINY = Anatomy("tiny", 16, 2, 2, (1,), window=3, patch=8, image_size=32, embedding=16, decoder_heads=2, decoder_mlp=24)
-
-
-@pytest.fixture
-def sam(tmp_path: Path) -> Path:
-    """A tiny SAM in a folder."""
-    torch.manual_seed(0)
-    save_sam(Sam(TINY), tmp_path / "sam")
-    return tmp_path / "sam"
 
 
 def saved(method: Method, name: str, folder: Path, *stages: str) -> Path:
@@ -54,10 +45,18 @@ def image(bands: int) -> Tensor:
 
 
 @pytest.mark.slow
-def test_a_run_saves_what_was_learnt_and_comes_back_the_same(tmp_path: Path, sam: Path) -> None:
+def test_a_run_saves_what_was_learnt_and_comes_back_the_same(tmp_path: Path, tiny_sam: Path) -> None:
     data = write(FAMILIES["sar"], tmp_path / "data", seed=0, counts={"train": 4, "val": 2}, size=(48, 48))
     model = train(
-        data, method="cwsam", teacher=str(sam), out=tmp_path / "run", steps=3, batch=2, size=32, workers=0, quiet=True
+        data,
+        method="cwsam",
+        teacher=str(tiny_sam),
+        out=tmp_path / "run",
+        steps=3,
+        batch=2,
+        size=32,
+        workers=0,
+        quiet=True,
     )
     assert isinstance(model.method, Cwsam)
     weights = load_file(tmp_path / "run/model/model.safetensors")
@@ -78,12 +77,12 @@ SHORT = {"steps": 4, "size": 32, "workers": 0, "validations": 2, "save_every": 1
 
 
 @pytest.mark.slow
-def test_stopped_and_resumed_it_ends_the_same(tmp_path: Path, sam: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_and_resumed_it_ends_the_same(tmp_path: Path, tiny_sam: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = radar(tmp_path / "data", 48)
 
     def run(name: str) -> tuple[bytes, str]:
         out = tmp_path / name
-        train(data, method="cwsam", teacher=str(sam), out=out, batch=4, resume=True, quiet=True, track=(), **SHORT)
+        train(data, method="cwsam", teacher=str(tiny_sam), out=out, batch=4, resume=True, quiet=True, track=(), **SHORT)
         return (out / "model/model.safetensors").read_bytes(), (out / "log.csv").read_text()
 
     whole = run("whole")
@@ -94,13 +93,13 @@ def test_stopped_and_resumed_it_ends_the_same(tmp_path: Path, sam: Path, monkeyp
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_learns(tmp_path: Path, sam: Path) -> None:
+def test_two_processes_learn_what_one_learns(tmp_path: Path, tiny_sam: Path) -> None:
     data = radar(tmp_path / "data", 32)
     alone, both = tmp_path / "alone", tmp_path / "both"
-    train(data, method="cwsam", teacher=str(sam), out=alone, batch=4, quiet=True, track=(), **SHORT)
+    train(data, method="cwsam", teacher=str(tiny_sam), out=alone, batch=4, quiet=True, track=(), **SHORT)
     sets = {**{f"train.{name}": value for name, value in SHORT.items()}, "train.batch": 2, "track": "[]"}
     machine = {"machine.accelerator": "cpu", "machine.devices": 2}
-    words = ["train", data, "--method", "cwsam", "--teacher", sam, "--out", both]
+    words = ["train", data, "--method", "cwsam", "--teacher", tiny_sam, "--out", both]
     words += [f"--set={name}={value}" for name, value in (sets | machine).items()]
     finished = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "sensam", *map(str, words)],
@@ -134,9 +133,9 @@ with torch.no_grad():
 
 @pytest.mark.slow
 @torch.no_grad()
-def test_switched_on_one_sam_they_answer_as_in_processes_of_their_own(tmp_path: Path, sam: Path) -> None:
+def test_switched_on_one_sam_they_answer_as_in_processes_of_their_own(tmp_path: Path, tiny_sam: Path) -> None:
     torch.save(image(3), tmp_path / "image.pt")
-    base = load_sam(sam)
+    base = load_sam(tiny_sam)
     task = Task(make_sensor(3), ("dry", "wet"), base, size=32)
     methods, alone = [], []
     for number in (0, 1):
@@ -163,8 +162,10 @@ def test_switched_on_one_sam_they_answer_as_in_processes_of_their_own(tmp_path: 
 @pytest.mark.parametrize("stages", [("inherit",), ("inherit", "finetune")])
 @torch.no_grad()
 @pytest.mark.slow
-def test_an_inherited_student_stands_in_the_encoders_place(tmp_path: Path, sam: Path, stages: tuple[str, ...]) -> None:
-    task = Task(make_sensor(5), ("dry", "wet"), load_sam(sam), size=32)
+def test_an_inherited_student_stands_in_the_encoders_place(
+    tmp_path: Path, tiny_sam: Path, stages: tuple[str, ...]
+) -> None:
+    task = Task(make_sensor(5), ("dry", "wet"), load_sam(tiny_sam), size=32)
     student = E2Sam(task, E2SamConfig())
     start = load_start(saved(student, "e2sam", tmp_path / "student", *stages))
     assert start.anatomy == replace(TINY, bands=5, name=start.anatomy.name)
@@ -177,9 +178,22 @@ def test_an_inherited_student_stands_in_the_encoders_place(tmp_path: Path, sam: 
     assert torch.equal(again.method(image(5)), method(image(5)))
 
 
+@pytest.mark.parametrize("stages", [("inherit",), ("inherit", "finetune")])
+def test_a_student_and_its_teacher_are_read_once(
+    tmp_path: Path, tiny_sam: Path, stages: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = Task(make_sensor(5), ("dry", "wet"), load_sam(tiny_sam), size=32)
+    folder = saved(E2Sam(task, E2SamConfig()), "e2sam", tmp_path / "student", *stages)
+    read: list[object] = []
+    monkeypatch.setattr(rebuilding, "load_sam", lambda source: read.append(source) or load_sam(source))
+    monkeypatch.setattr(rebuilding, "read_model", lambda source: read.append(source) or read_model(source))
+    load_start(folder)
+    assert read == [folder, str(tiny_sam)]
+
+
 @pytest.mark.slow
-def test_another_student_than_the_one_learnt_on_is_refused(tmp_path: Path, sam: Path) -> None:
-    task = Task(make_sensor(5), ("dry", "wet"), load_sam(sam), size=32)
+def test_another_student_than_the_one_learnt_on_is_refused(tmp_path: Path, tiny_sam: Path) -> None:
+    task = Task(make_sensor(5), ("dry", "wet"), load_sam(tiny_sam), size=32)
     folder = saved(E2Sam(task, E2SamConfig()), "e2sam", tmp_path / "student", "inherit")
     method = Cwsam(replace(task, sam=load_start(folder)), CwsamConfig())
     mine = saved(method, "cwsam", tmp_path / "cwsam", "adapt")
@@ -189,17 +203,17 @@ def test_another_student_than_the_one_learnt_on_is_refused(tmp_path: Path, sam: 
         load(mine)
 
 
-def test_a_model_without_an_encoder_is_no_start(tmp_path: Path, sam: Path) -> None:
-    task = Task(make_sensor(3), ("dry", "wet"), load_sam(sam), size=32)
+def test_a_model_without_an_encoder_is_no_start(tmp_path: Path, tiny_sam: Path) -> None:
+    task = Task(make_sensor(3), ("dry", "wet"), load_sam(tiny_sam), size=32)
     folder = saved(Tiny(task, TinyConfig()), "tests.train.tiny:Tiny", tmp_path / "tiny", "inherit", "finetune")
     with pytest.raises(WeightsError, match=r"model of tests\.train\.tiny:Tiny, which has no encoder"):
         load_start(folder)
 
 
 @torch.no_grad()
-def test_scratch_is_a_start_too_and_a_sam_remains_one(tmp_path: Path, sam: Path) -> None:
-    task = Task(make_sensor(4), ("dry", "wet"), load_sam(sam), size=32)
+def test_scratch_is_a_start_too_and_a_sam_remains_one(tmp_path: Path, tiny_sam: Path) -> None:
+    task = Task(make_sensor(4), ("dry", "wet"), load_sam(tiny_sam), size=32)
     method = Scratch(task, Scratch.Config())
     start = load_start(saved(method, "scratch", tmp_path / "scratch", "finetune"))
     assert torch.equal(start.encode(image(4)), method.net.encoder.eval()(image(4)))
-    assert torch.equal(load_start(sam).encode(image(3)), task.sam.encode(image(3)))
+    assert torch.equal(load_start(tiny_sam).encode(image(3)), task.sam.encode(image(3)))

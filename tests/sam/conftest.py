@@ -88,12 +88,6 @@ def meta_names(depth: int) -> dict[str, str]:
     return names | {f"{ours}.weight": f"{meta}.weight" for ours, meta in single.items()} | bare
 
 
-@pytest.fixture(autouse=True)
-def same_dice() -> None:
-    """Every test throws the same random numbers, alone or among others."""
-    torch.manual_seed(0)
-
-
 @pytest.fixture
 def make_sam() -> Callable[..., Sam]:
     """Our tiny SAM, with some measures changed."""

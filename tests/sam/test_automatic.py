@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import SamImageProcessor, SamModel, pipeline
 
-import sensam.sam.automatic as automatic
+import sensam.sam.framing as framing
 from sensam.errors import InputError, SettingsError
 from sensam.sam.anatomy import Anatomy
 from sensam.sam.automatic import AutomaticSettings, generate, plan_crops, stability
@@ -119,7 +119,6 @@ def test_nothing_found_is_no_error(discs: DiscSam) -> None:
     found = generate(discs, IMAGE, replace(LENIENT, min_area=5000))
     assert len(found) == 0
     assert found.masks().shape == (0, 64, 64)
-    assert found.to_coco() == []
     assert len(generate(discs, IMAGE, replace(LENIENT, min_area=5000, min_region=4))) == 0
 
 
@@ -130,7 +129,7 @@ def test_batches_change_memory_and_nothing_else(
 ) -> None:
     settings = replace(LENIENT, max_overlap=0.7)
     whole = generate(discs, IMAGE, settings)
-    monkeypatch.setattr(automatic, "LOGITS_AT_ONCE", at_once)
+    monkeypatch.setattr(framing, "LOGITS_AT_ONCE", at_once)
     parts = generate(discs, IMAGE, replace(settings, points_per_batch=batch))
     assert np.array_equal(parts.masks(), whole.masks())
     assert np.array_equal(parts.points_N2, whole.points_N2)

@@ -1,7 +1,5 @@
 """Run lengths hold exactly the mask, duplicates go, speckle goes and nothing else."""
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -141,16 +139,6 @@ def test_lines_one_pixel_wide_are_duplicates_too() -> None:
     line = np.zeros((9, 9), np.bool_)
     line[4] = True
     assert len(without_duplicates(regions_of([line, line]), 0.7)) == 1
-
-
-def test_coco_survives_json() -> None:
-    mask = np.zeros((5, 7), np.bool_)
-    mask[1:3, 2:6] = True
-    (one,) = json.loads(json.dumps(regions_of([mask], [0.75]).to_coco()))
-    assert one["bbox"] == [2, 1, 4, 2]
-    assert one["area"] == 8
-    assert one["predicted_iou"] == 0.75
-    assert one["segmentation"] == {"size": [5, 7], "counts": by_definition(mask)}
 
 
 def test_joined_regions_keep_their_order() -> None:

@@ -14,7 +14,9 @@ from sensam.methods.base import Method, Stage, Task
 from sensam.methods.e2sam import E2Sam, E2SamConfig
 from sensam.methods.segmenting import SegmentingConfig, map_loss, map_mass
 from sensam.sam.model import Sam
-from tests.methods.conftest import TINY, make_sensor
+from sensam.train.loop import _Through
+from tests.methods.conftest import make_sensor
+from tests.tiny_sam import TINY
 from tests.train.test_loop import Norms, stage_run
 from tests.train.tiny import Gaps
 
@@ -95,3 +97,20 @@ def test_a_step_with_nothing_to_learn_from_moves_nothing(tmp_path: Path) -> None
     run.fit()
     for name, weight in run.method.state_dict().items():
         assert torch.equal(weight, before[name]), name
+
+
+def test_the_teacher_is_in_no_optimiser_no_traffic_and_no_checkpoint(tmp_path: Path) -> None:
+    method = student()
+    run = stage_run(tmp_path, method, 0, epochs=None, steps=1, validations=0)
+    run.lesson = replace(run.lesson, loader=Loader(Gaps(4, side=24), batch_size=4))
+    theirs = {f"method.teacher.{name}" for name in method.teacher.state_dict()}
+    assert theirs
+    assert theirs <= _Through(method)._ddp_params_and_buffers_to_ignore
+    teacher = {id(weight) for weight in method.teacher.parameters()}
+    moved = [weight for each in run.optimisers for group in each.param_groups for weight in group["params"]]
+    assert moved
+    assert not teacher & {id(weight) for weight in moved}
+    run.fit()
+    _, weights, states = run.desk.checkpoints.load(torch.device("cpu"))
+    assert not [name for name in weights if "teacher" in name]
+    assert sum(len(state["state"]) for state in states) <= len(moved)

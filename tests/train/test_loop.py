@@ -160,3 +160,17 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint_before(
     progress, weights, _ = run.desk.checkpoints.load(torch.device("cpu"))
     assert progress.step == 3
     assert all(weight.isfinite().all() for weight in weights.values())
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_where_there_is_no_float64_no_sum_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    for module in ("loop", "judges", "clicking"):
+        monkeypatch.setattr(f"sensam.train.{module}.wide", lambda _: torch.float32)
+    run = stage_run(tmp_path, Norms(), number, epochs=None, steps=1, log_every=9)
+    run._step(0, next(run._groups(0, 0)))
+    assert {value.dtype for value in run._sums.values()} == {torch.float32}
+    places, batch = next(zip(run.lesson.validation.places, run.lesson.validation, strict=True))
+    found = run.lesson.judge.measure(run.method.eval(), batch, Moment(0, 0, 0, places))
+    assert not found.is_floating_point() or found.dtype == torch.float32

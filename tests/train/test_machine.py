@@ -29,7 +29,7 @@ def test_two_processes_learn_what_one_learns_on_the_joint_batch(tmp_path: Path, 
     alone, together = tmp_path / "alone", tmp_path / "together"
     for folder in (alone, together):
         folder.mkdir()
-    teach(alone, method, world=1, batch=4)
+    teach(alone, method, world=1, batch=4, accumulate=2)
     command = [sys.executable, "-m", "tests.train.together", str(together), method]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with (tmp_path / "said").open("w") as said:
@@ -61,3 +61,9 @@ def test_what_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(SettingsError, match="--devices and --accelerator"):
         start_machine(MachineSettings(accelerator="cuda"))
+
+
+def test_a_number_of_devices_that_lightning_refuses_by_type_is_said() -> None:
+    odd = MachineSettings(accelerator="cpu").model_copy(update={"devices": -1})
+    with pytest.raises(SettingsError, match="--devices and --accelerator"):
+        start_machine(odd)

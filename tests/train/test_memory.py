@@ -21,7 +21,8 @@ from sensam.train.loop import StageRun
 from sensam.train.machine import start_machine
 from sensam.train.memory import save_memory
 from sensam.types import Batch
-from tests.methods.conftest import TINY, make_sensor
+from tests.methods.conftest import make_sensor
+from tests.tiny_sam import TINY
 from tests.train.test_loop import Norms, stage_run
 from tests.train.tiny import NOTHING, Drawn
 
@@ -56,10 +57,17 @@ def run_with(folder: Path, pixels: int, error: Exception, method: Method | None 
 
 
 CUDA = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-CPU = RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory: you tried to allocate")
+WINDOWS = RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory: you tried to allocate")
 
 
-@pytest.mark.parametrize("error", [CUDA, CPU, MemoryError()])
+def provoked() -> RuntimeError:
+    """What torch really says where the memory of this machine does not do."""
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(10**15)
+    return caught.value
+
+
+@pytest.mark.parametrize("error", [CUDA, provoked(), WINDOWS, MemoryError()])
 def test_the_largest_batch_that_fits_is_named(tmp_path: Path, error: Exception) -> None:
     with pytest.raises(SettingsError) as caught:
         run_with(tmp_path, 3 * 64, error).fit()

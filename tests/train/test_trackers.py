@@ -1,12 +1,15 @@
 """Rows reach TensorBoard and MLflow; a resumed run continues the same record."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer import event_file_writer
 
-from sensam.errors import MissingExtraError
+from sensam.errors import MissingExtraError, SettingsError
 from sensam.train.trackers import EVENTS, start_trackers
 
 ROW = {"stage": 1, "name": "finetune", "epoch": 0, "step": 3, "loss": 0.5, "val_miou": float("nan")}
@@ -49,6 +52,57 @@ def test_mlflow_keeps_one_run_over_a_resume(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "mlflow", None)
+    monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(MissingExtraError, match=r"sensam\[track\]"):
         start_trackers(["mlflow"], tmp_path, start=0, settings={})
+
+
+def test_a_record_that_cannot_be_kept_is_told_with_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fault = type("MlflowException", (Exception,), {"__module__": "mlflow.exceptions"})
+
+    def refuse() -> None:
+        raise fault(" got unsupported URI 'sqlite:///mlflow.db'\nmore")
+
+    entities = SimpleNamespace(Param=None, Metric=None)
+    monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(MlflowClient=refuse, entities=entities))
+    monkeypatch.setitem(sys.modules, "mlflow.entities", entities)
+    with pytest.raises(SettingsError, match=r"unsupported URI.*Set MLFLOW_TRACKING_URI") as caught:
+        start_trackers(["mlflow"], tmp_path, start=0, settings={})
+    assert "\n" not in str(caught.value)
+
+
+class Requests:
+    """Stands in for MLflow's client: notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.batches: list[dict[str, Any]] = []
+
+    def get_experiment_by_name(self, _: str) -> SimpleNamespace:
+        return SimpleNamespace(experiment_id="1")
+
+    def create_run(self, *_: object, **__: object) -> SimpleNamespace:
+        return SimpleNamespace(info=SimpleNamespace(run_id="r"))
+
+    def log_batch(self, _: str, **given: Any) -> None:
+        self.batches.append(given)
+
+
+def test_mlflow_hears_of_every_setting_and_takes_a_row_in_one_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Requests()
+    entities = SimpleNamespace(Param=lambda *fields: fields, Metric=lambda *fields: fields)
+    monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(MlflowClient=lambda: client, entities=entities))
+    monkeypatch.setitem(sys.modules, "mlflow.entities", entities)
+    settings = {f"name {number}": number for number in range(230)}
+    (tracker,) = start_trackers(["mlflow"], tmp_path, start=0, settings=settings)
+    assert [len(batch["params"]) for batch in client.batches] == [100, 100, 30]
+    assert {name for batch in client.batches for name, _ in batch["params"]} == set(settings)
+    client.batches.clear()
+    tracker.add({**ROW, "rate": 0.1}, at=13)
+    (batch,) = client.batches
+    assert {(name, value, at) for name, value, _, at in batch["metrics"]} == {
+        ("finetune/epoch", 0.0, 13),
+        ("finetune/loss", 0.5, 13),
+        ("finetune/rate", 0.1, 13),
+    }

@@ -19,7 +19,7 @@ from sensam.train.journal import Journal
 from sensam.train.judges import ClassJudge, LossJudge
 from sensam.train.loop import Desk, Lesson, StageRun
 from sensam.train.machine import start_machine
-from tests.methods.conftest import TINY
+from tests.tiny_sam import TINY
 from tests.train.tiny import Drawn, Gaps, Tiny, TinyConfig, tiny_task
 
 SAMPLES = 11  # 4 + 4 + 3: the last step is uneven
@@ -27,13 +27,13 @@ SAMPLES = 11  # 4 + 4 + 3: the last step is uneven
 
 def _e2sam() -> E2Sam:
     """With bands that go missing, several triples, weighed classes and places without data."""
-    task = replace(tiny_task(), sam=Sam(TINY), size=24)
+    task = replace(tiny_task(bands=9), sam=Sam(TINY), size=24)
     return E2Sam(task, E2SamConfig(band_dropout=0.3, triples=2, class_weights=(1.0, 3.0, 0.5)))
 
 
 METHODS: Mapping[str, tuple[Callable[[], Method], Callable[[int], Drawn]]] = {
     "tiny": (lambda: Tiny(tiny_task(), TinyConfig(dropout=0.0)), Drawn),
-    "e2sam": (_e2sam, lambda count: Gaps(count, side=24)),
+    "e2sam": (_e2sam, lambda count: Gaps(count, bands=9, side=24)),
 }
 
 
@@ -67,4 +67,4 @@ def teach(folder: Path, name: str, *, world: int, batch: int, accumulate: int = 
 
 
 if __name__ == "__main__":
-    teach(Path(sys.argv[1]), sys.argv[2], world=2, batch=2)
+    teach(Path(sys.argv[1]), sys.argv[2], world=2, batch=2, accumulate=2)

@@ -68,8 +68,8 @@ class Survey:
 
 def survey(dataset: Dataset, on_item: Callable[[Item], None] = lambda _: None) -> Survey:
     """Read every sample once."""
-    label = dataset.spec.label.model_copy(update={"unknown": "ignore"})
-    lenient = Dataset(dataset.spec.model_copy(update={"label": label}))  # one odd value must not hide all the rest
+    # One odd value must not hide all the rest.
+    lenient = dataset.with_label(dataset.spec.label.model_copy(update={"unknown": "ignore"}))
     found = Survey(dataset, [BandWatch() for _ in dataset.sensor.bands])
     everything = [item for items in dataset.splits.values() for item in items]
     for item in everything:

@@ -17,6 +17,7 @@ from sensam.data.contact.choice import Pair, choose, make_pair, shape_of
 from sensam.data.contact.pictures import STRETCH, Stretch
 from sensam.data.contact.plots import INK, LINE, PAPER, SOFT, Box, draw_values, plot_height
 from sensam.errors import InputError
+from sensam.files import whole
 
 WIDTH = 15.0  # inches, as all lengths here
 DPI = 130
@@ -82,9 +83,8 @@ def draw_contact_sheet(survey: Survey, path: Path) -> Path:
     pairs = [make_pair(survey.dataset, facts, stretch) for facts in choose(survey)]
     figure = _draw(survey, pairs, stretch)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    figure.savefig(partial, format="png", dpi=DPI, facecolor=PAPER)
-    partial.replace(path)
+    with whole(path) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=DPI, facecolor=PAPER)
     return path
 
 

@@ -39,7 +39,7 @@ def open_sfdd_h8(root: str | Path, stage: Literal["finetune", "inherit"] = "fine
 
 def ahi_uint8() -> Sensor:
     """Himawari's bands as this data set stores them: fed as value / 255 - 0.5, and not normalised further."""
-    every = {"scale": 1 / 255, "offset": -0.5, "mean": 0.0, "std": 1.0}
+    every = {"scale": 1 / 255, "offset": -0.5, "valid_range": (-0.5, 0.5), "mean": 0.0, "std": 1.0}
     bands = [
         {"name": band.name, "title": band.title, "wavelength_nm": band.wavelength_nm}
         for band in load_sensor("himawari-ahi").bands

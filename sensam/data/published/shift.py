@@ -6,6 +6,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from math import log1p
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,12 +98,12 @@ SENSOR = {
     "name": "shift-front",
     "geometry": "perspective",
     "rgb": ["red", "green", "blue"],
-    "every_band": {"mean": 0.0, "std": 1.0},
+    "every_band": {"valid_range": (0.0, 1.0), "mean": 0.0, "std": 1.0},
     "bands": [
         {"name": "red", "scale": 1 / 255},
         {"name": "green", "scale": 1 / 255},
         {"name": "blue", "scale": 1 / 255},
-        {"name": "depth", "unit": "log(1 + m)"},
+        {"name": "depth", "unit": "log(1 + m)", "valid_range": (0.0, log1p(FARTHEST_M))},
     ],
 }
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sensam.data.synthetic.fields import Field
+from sensam.data.raster import Field
 
 # Central wavelengths of Himawari-8 AHI in micrometres.
 WAVELENGTHS_UM = (

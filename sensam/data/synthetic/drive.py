@@ -10,9 +10,8 @@ motion blur, reflections, light bounced between surfaces, the edges' mixed pixel
 import numpy as np
 from numpy.typing import NDArray
 
-from sensam.data.raster import Raster
-from sensam.data.synthetic.camera import Pinhole
-from sensam.data.synthetic.fields import Field, Mask
+from sensam.data.camera import Pinhole
+from sensam.data.raster import Field, Mask, Raster
 from sensam.data.synthetic.light import DOMAINS, draw_light, record
 from sensam.data.synthetic.scene import Family, Scene, Size
 from sensam.data.synthetic.street import CLASSES, build_street

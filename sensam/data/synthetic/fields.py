@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import fftfreq, irfft2, next_fast_len, rfftfreq
 
-Field = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from sensam.data.raster import Field, Mask
 
 
 def power_noise(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from sensam.data.synthetic.fields import Field
+from sensam.data.raster import Field
 
 DAY, DUSK, NIGHT = "daytime", "dawn/dusk", "night"
 DOMAINS = (DAY, DUSK, NIGHT)

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from sensam.data.raster import Raster
-from sensam.data.synthetic.fields import Field, power_noise
+from sensam.data.raster import Field, Raster
+from sensam.data.synthetic.fields import power_noise
 from sensam.data.synthetic.scene import ClassInfo, Family, Scene, Size
 from sensam.data.synthetic.shapes import Objects, count_for, draw_outlines, place
 from sensam.sensors import Band, Sensor

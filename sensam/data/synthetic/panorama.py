@@ -8,7 +8,7 @@ sees the half of the world before it in a circle. Left out: stitching errors, th
 
 import numpy as np
 
-from sensam.data.synthetic.camera import Equirectangular, Fisheye, Pinhole
+from sensam.data.camera import Equirectangular, Fisheye, Pinhole
 from sensam.data.synthetic.drive import measured, rgbd, rgbd_sensor
 from sensam.data.synthetic.light import DAY, DUSK, NIGHT, draw_light, record
 from sensam.data.synthetic.scene import IGNORE, Family, Scene, Size

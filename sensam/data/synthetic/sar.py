@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 
-from sensam.data.raster import Raster
-from sensam.data.synthetic.fields import Field, Mask, hashed, power_noise, top_share
+from sensam.data.raster import Field, Mask, Raster
+from sensam.data.synthetic.fields import hashed, power_noise, top_share
 from sensam.data.synthetic.scene import IGNORE, ClassInfo, Family, Scene, Size
 from sensam.sensors import Band, Sensor
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sensam.data.raster import Raster
+from sensam.data.raster import Field, Mask, Raster
 from sensam.data.synthetic.atmosphere import LAPSE_K_PER_KM, WAVELENGTHS_UM, Air, Layer, seen_from_space
-from sensam.data.synthetic.fields import Field, Mask, power_noise, smoothstep, top_share
+from sensam.data.synthetic.fields import power_noise, smoothstep, top_share
 from sensam.data.synthetic.scene import ClassInfo, Family, Scene, Size
 from sensam.sensors import Band, Sensor
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sensam.data.synthetic.fields import Field, Mask
+from sensam.data.raster import Field, Mask
 
 SMALLEST_AREA = 12  # pixels that an object must still show to be called one
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from sensam.data.synthetic.camera import Camera, Placement
-from sensam.data.synthetic.fields import Field, Mask
+from sensam.data.camera import Camera, Placement
+from sensam.data.raster import Field, Mask
 
 BOX, ELLIPSOID, CYLINDER = range(3)
 NOTHING = -1

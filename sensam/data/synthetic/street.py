@@ -6,8 +6,9 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from sensam.data.synthetic.camera import distance_to_footprint
-from sensam.data.synthetic.fields import Field, noise_tile
+from sensam.data.camera import distance_to_footprint
+from sensam.data.raster import Field
+from sensam.data.synthetic.fields import noise_tile
 from sensam.data.synthetic.scene import ClassInfo
 from sensam.data.synthetic.solids import BOX, CYLINDER, ELLIPSOID, Collection, Solids
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sensam.data.synthetic.camera import Camera
-from sensam.data.synthetic.fields import Field, Mask, hashed
+from sensam.data.camera import Camera
+from sensam.data.raster import Field, Mask
+from sensam.data.synthetic.fields import hashed
 from sensam.data.synthetic.light import Light, headlight, lamp_light, sky_radiance
 from sensam.data.synthetic.solids import NOTHING, cast, local_points, normals, shaded
 from sensam.data.synthetic.street import CLASS_OF_PART, ROAD, SIDEWALK, SKY, Part, Street

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sensam.errors import unknown
 
 PAPERS = ("e2sam", "cwsam", "simmat", "goodsam")
-DELTA = "delta "  # before a cell's name: the difference printed beside it
 
 Kind = Literal[
     "greater",  # left is above right, in every contrast
@@ -49,10 +48,6 @@ class Row(_Frozen):
     deltas: dict[str, float] = {}
     against: str | None = None  # the row that the deltas are meant against
     flags: tuple[Flag, ...] = ()
-
-    def flag(self, cell: str) -> Flag | None:
-        """What is known to be wrong with a cell."""
-        return next((flag for flag in self.flags if flag.cell == cell), None)
 
 
 class PrintedContrast(_Frozen):

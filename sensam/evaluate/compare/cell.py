@@ -21,11 +21,11 @@ from sensam.evaluate.compare.plan import COMMON, Cell, Entry, Plan, inheritance_
 from sensam.evaluate.compare.queue import Queue
 from sensam.evaluate.compare.variant import data_of, hash_data
 from sensam.evaluate.records import CellRecord, Costs, Evidence
-from sensam.evaluate.report.page import write_text
+from sensam.files import write_text
 from sensam.methods import find_method
 from sensam.methods.base import WHOLE, Task
+from sensam.methods.rebuilding import load_start
 from sensam.run import Model, build_method, load
-from sensam.run.model import load_start
 from sensam.run.training import run
 from sensam.train.display import Display
 from sensam.version import __version__

@@ -10,6 +10,8 @@ from typing import Self
 
 import torch
 
+from sensam.files import write_text
+
 KEPT_EVERY = 5.0  # seconds: the most that an interruption loses
 
 
@@ -41,10 +43,7 @@ class Stopwatch:
             self._write()
 
     def _write(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f".{self.path.name}.part")
-        partial.write_text(json.dumps({"seconds": self.seconds}))
-        partial.replace(self.path)
+        write_text(self.path, json.dumps({"seconds": self.seconds}))
 
 
 def forget_peak() -> None:

@@ -25,6 +25,7 @@ def gather(plan: Plan, folder: Path, part: Part = "test") -> Outcome:
     records: dict[CellKey, CellRecord] = {}
     evidence: dict[CellKey, Evidence] = {}
     skipped: dict[str, None] = {}
+    failed: dict[str, None] = {}
     for cell in plan.cells():
         stem = folder / "cells" / cell.name
         path = Path(f"{stem}.test.json" if part == "test" else f"{stem}.json")
@@ -32,13 +33,15 @@ def gather(plan: Plan, folder: Path, part: Part = "test") -> Outcome:
             records[cell.entry, cell.seed, cell.share] = CellRecord.model_validate_json(path.read_text())
             evidence[cell.entry, cell.seed, cell.share] = Evidence.load(Path(f"{stem}.{part}.npz"))
         elif Path(f"{stem}.failed").is_file():
-            skipped[f"{cell.entry}: {Path(f'{stem}.failed').read_text().strip()}"] = None
+            reason = f"{cell.entry}: {Path(f'{stem}.failed').read_text().strip()}"
+            skipped[reason] = failed[reason] = None
         else:
             skipped[f"{cell.entry}, seed {cell.seed}, labels {100 * cell.share:g} %: not finished"] = None
     is_mapped = plan.judge == "classes"
     title, classes, colours = dataset.name, dataset.classes if is_mapped else (), dataset.colours
     names, seeds, shares = tuple(plan.entries), plan.seeds, plan.shares
-    return Outcome(title, classes, colours, names, seeds, shares, records, evidence, part, tuple(skipped))
+    left_out = tuple(skipped), tuple(failed)
+    return Outcome(title, classes, colours, names, seeds, shares, records, evidence, part, *left_out)
 
 
 def report(plan: Plan, folder: Path, outcome: Outcome) -> Path:

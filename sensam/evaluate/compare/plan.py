@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from sensam.config import TrainSettings, read_settings, validate
 from sensam.errors import InputError, SettingsError
+from sensam.files import write_text
 
 CONTROL = "scratch, equal total"  # what a two-stage method must beat: the same steps, all of them on labels
 # What would make a comparison unfair if it differed between entries; an entry may not set it.
@@ -187,8 +188,5 @@ def keep_plan(plan: Plan, folder: Path) -> None:
                 f"sensam compare {path} --out {folder}"
             )
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / ".plan.yaml.part"
     text = yaml.safe_dump(plan.model_dump(mode="json", exclude_unset=True), sort_keys=False, allow_unicode=True)
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    write_text(path, text)

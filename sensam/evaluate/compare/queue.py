@@ -38,11 +38,6 @@ class Queue:
             if _is_ours(path):
                 path.unlink()
 
-    def is_claimed(self, name: str) -> bool:
-        """Whether somebody alive works on it."""
-        path = self.folder / f"{name}.claim"
-        return path.exists() and not self._is_stale(path)
-
     def _take(self, path: Path) -> bool:
         if _create(path):
             return True

@@ -10,15 +10,17 @@ from pathlib import Path
 import torch
 
 from sensam.config import MachineSettings
-from sensam.data.dataset import open_dataset
+from sensam.data.dataset import Dataset, open_dataset
+from sensam.data.windows import lay_out
 from sensam.errors import InputError, SensamError, SettingsError
 from sensam.evaluate.compare.cell import Bench, examine_cell, train_cell
 from sensam.evaluate.compare.plan import Cell, Plan, keep_plan, read_plan
 from sensam.evaluate.compare.queue import Queue
 from sensam.evaluate.compare.settle import settle, with_control
-from sensam.evaluate.report.page import write_text
+from sensam.files import write_text
 from sensam.train.display import Display
 
+BLOCK = 1024  # pixels on a side of what is read at once in search of a label
 PAUSE = 1.0  # seconds between two looks at what others are doing
 
 Say = Callable[[str], None]
@@ -38,6 +40,7 @@ def prepare(plan: Plan, folder: Path) -> Plan:
         dataset.labelled(split)
     if len(dataset.items(plan.test_split)) < 2:
         raise InputError(f"Split {plan.test_split} of {dataset.name} has one image; a paired test needs two or more.")
+    _check_any_label(dataset, plan.test_split)
     _check_apart((plan.train.split, plan.train.val_split, plan.test_split))
     plan = with_control(plan, folder)
     keep_plan(plan, folder)
@@ -49,6 +52,19 @@ def _same_but_for_control(plan: Plan, kept: Plan) -> bool:
         return True
     bare = {name: entry for name, entry in kept.entries.items() if name in plan.entries}
     return plan.fingerprint() == kept.model_copy(update={"entries": bare}).fingerprint()
+
+
+def _check_any_label(dataset: Dataset, split: str) -> None:
+    """Masks without a labelled pixel would be found out only after all training. Stops at the first pixel it finds."""
+    for item in dataset.items(split):
+        for window in lay_out(*dataset.size(item), BLOCK):
+            label_HW = dataset.read_label(item, window)
+            if label_HW is not None and (label_HW != dataset.ignore).any():
+                return
+    raise InputError(
+        f"No pixel of split {split} of {dataset.name} is labelled, and a comparison is decided on it. Label some of "
+        "its images, or name another split with --set test_split=..."
+    )
 
 
 def _check_apart(names: Sequence[str]) -> None:

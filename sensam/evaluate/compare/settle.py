@@ -16,7 +16,7 @@ from sensam.evaluate.compare.costs import Stopwatch
 from sensam.evaluate.compare.measure import score
 from sensam.evaluate.compare.plan import CONTROL, MINUTES_PROBE, Cell, Entry, Plan, stem_of
 from sensam.evaluate.compare.variant import data_of
-from sensam.evaluate.report.page import write_text
+from sensam.files import write_text
 from sensam.run.training import run
 from sensam.train.display import Display
 

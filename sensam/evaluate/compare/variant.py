@@ -8,10 +8,10 @@ import yaml
 
 from sensam.config import read_settings
 from sensam.data.dataset import Dataset, open_dataset
-from sensam.data.layout import FILE_NAME
+from sensam.data.layout import FILE_NAME, expand
 from sensam.errors import InputError, SettingsError, unknown
 from sensam.evaluate.compare.plan import Entry, Plan
-from sensam.evaluate.report.page import write_text
+from sensam.files import write_text
 
 ENDS = 1 << 16  # bytes at the beginning and at the end of a file that its hash takes in
 
@@ -25,13 +25,14 @@ def data_of(entry: Entry, name: str, plan: Plan, folder: Path) -> str:
     if not path.is_file():
         raise InputError(f"{plan.data} has no {FILE_NAME}, which entry {name} needs. Run: sensam check DATA --write")
     raw = read_settings(path)
-    raw["root"] = str((path.resolve().parent / str(raw.get("root", "."))).resolve())
+    whole = open_dataset(path)
+    raw["root"] = str(whole.spec.root.resolve())
     if isinstance(raw.get("sensor"), str) and raw["sensor"].endswith((".yaml", ".yml")):
-        raw["sensor"] = str((path.resolve().parent / raw["sensor"]).resolve())
+        raw["sensor"] = str((path.resolve().parent / expand(raw["sensor"], str(path))).resolve())
     if entry.bands is not None:
         raw["bands"] = list(entry.bands)
     if entry.domains is not None:
-        raw["splits"] = _restricted(raw, entry.domains, plan, open_dataset(path))
+        raw["splits"] = _restricted(raw, entry.domains, plan, whole)
     target = folder / "data" / f"{name}.yaml"
     text = yaml.safe_dump(raw, sort_keys=False, allow_unicode=True, width=110)
     if not target.is_file() or target.read_text(encoding="utf-8") != text:

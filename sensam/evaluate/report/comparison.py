@@ -6,8 +6,9 @@ from math import nan
 from pathlib import Path
 
 from sensam.evaluate.answer import headline, part_name, ranking_lines, recommend
+from sensam.evaluate.compare.plan import stem_of
 from sensam.evaluate.outcome import Outcome
-from sensam.evaluate.report.page import Page, code, facts, listing, paragraph, plot, side_by_side, slug, write_text
+from sensam.evaluate.report.page import Page, code, facts, listing, paragraph, plot, side_by_side
 from sensam.evaluate.report.plots import (
     Point,
     draw_class_bars,
@@ -18,6 +19,7 @@ from sensam.evaluate.report.plots import (
     save,
 )
 from sensam.evaluate.report.tables import Entry, Number, Table
+from sensam.files import write_text
 from sensam.train.confusion import MIOU_MEANS
 
 PLOTS, TABLES = "plots", "tables"  # folders beside the page
@@ -244,9 +246,8 @@ def draw_pooled(outcome: Outcome, folder: Path) -> str:
     drawn = []
     for standing in outcome.standings:
         matrix_KK = outcome.pooled(standing.name)
-        stem = folder / PLOTS / f"confusion-{slug(standing.name)}"
+        stem = folder / PLOTS / f"confusion-{stem_of(standing.name)}"
         drawn.append(plot(save(draw_confusion(matrix_KK, outcome.classes, standing.name), stem), ""))
-    note = paragraph(
-        "Of the pixels of each true class (rows), how many of 100 were answered as what (columns), over all seeds."
-    )
-    return note + side_by_side(*drawn)
+    seeds = ", over all seeds" if len(outcome.seeds) > 1 else ""
+    note = f"Of the pixels of each true class (rows), how many of 100 were answered as what (columns){seeds}."
+    return paragraph(note) + side_by_side(*drawn)

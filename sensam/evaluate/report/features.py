@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sensam.evaluate.compare.plan import stem_of
 from sensam.evaluate.outcome import Outcome
 from sensam.evaluate.records import Evidence
-from sensam.evaluate.report.page import paragraph, plot, side_by_side, slug
+from sensam.evaluate.report.page import paragraph, plot, side_by_side
 from sensam.evaluate.report.plots import draw_domains, save
 
 NEIGHBOURS = 5
@@ -47,7 +48,7 @@ def draw_features(outcome: Outcome, folder: Path) -> str:
         assert each.features_NE is not None
         mixed = mixing(each.features_NE, each.domains)
         svg = save(
-            draw_domains(embed(each.features_NE), each.domains, name), folder / "plots" / f"features-{slug(name)}"
+            draw_domains(embed(each.features_NE), each.domains, name), folder / "plots" / f"features-{stem_of(name)}"
         )
         blocks.append(plot(svg, f"Mixing {mixed:.2f}: 1 where domains do not matter, 0 where each keeps to itself."))
     note = paragraph(

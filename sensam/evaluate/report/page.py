@@ -5,7 +5,6 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,16 +123,3 @@ def legend(colours: Sequence[tuple[str, str]]) -> str:
     """Names with their colours."""
     entries = "".join(f'<span><i style="background:{colour}"></i>{escape(name)}</span>' for name, colour in colours)
     return f'<div class="legend">{entries}</div>'
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
-
-
-def slug(name: str) -> str:
-    """A name as part of a file's."""
-    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)

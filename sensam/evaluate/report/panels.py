@@ -22,9 +22,10 @@ WRONG = (213, 94, 0, 255)
 RIGHT = (128, 128, 128, 40)
 NOWHERE = (128, 128, 128, 110)
 RULE = (
-    "The cases are chosen by rule: images are ordered by their mIoU averaged over all entries (first seed that all "
-    "finished), and the highest, the middle and the lowest are shown. Below each answer stands where it is wrong."
+    "The cases are chosen by rule: images are ordered by their mIoU{averaged}, and the highest, the middle and the "
+    "lowest are shown. Below each answer stands where it is wrong."
 )
+AVERAGED = " averaged over all entries (first seed that all finished)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,8 @@ def choose_cases(outcome: Outcome) -> list[Case]:
     titles: dict[str, str] = {}
     for title, key in chosen.items():
         titles[key] = f"{titles[key]} and {title}" if key in titles else title
-    return [Case(f"{title} case: {key}, mIoU {100 * means[key]:.1f} on average", key) for key, title in titles.items()]
+    average = " on average" if len(outcome.entries) > 1 else ""
+    return [Case(f"{title} case: {key}, mIoU {100 * means[key]:.1f}{average}", key) for key, title in titles.items()]
 
 
 def draw_cases(outcome: Outcome, dataset: Dataset, split: str) -> str:
@@ -80,7 +82,8 @@ def draw_cases(outcome: Outcome, dataset: Dataset, split: str) -> str:
     names = list(
         zip(dataset.classes, ["#{:02x}{:02x}{:02x}".format(*colour) for colour in dataset.colours], strict=True)
     )
-    blocks = [paragraph(RULE), legend([*names, ("wrong", "#{:02x}{:02x}{:02x}".format(*WRONG[:3]))])]
+    rule = RULE.format(averaged=AVERAGED if len(outcome.entries) > 1 else "")
+    blocks = [paragraph(rule), legend([*names, ("wrong", "#{:02x}{:02x}{:02x}".format(*WRONG[:3]))])]
     for case in cases:
         blocks += [
             f"<h3>{case.title[0].upper()}{case.title[1:]}</h3>",

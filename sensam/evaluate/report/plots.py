@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 from numpy.typing import NDArray
 
 from sensam.errors import InputError
+from sensam.files import whole, write_text
 
 INK, SOFT, LINE = "#1f2328", "#59636e", "#d0d7de"  # become the page's own where the drawing is part of it
 COLOURS = ("#1f83c9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8a63d2", "#9c8500", "#7a8694")
@@ -272,14 +273,9 @@ def save(figure: Figure, stem: Path) -> str:
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     svg = buffer.getvalue()
     try:
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        for suffix, write in (
-            (".svg", lambda path: path.write_text(svg, encoding="utf-8")),
-            (".png", lambda path: figure.savefig(path, format="png", dpi=160, facecolor="white")),
-        ):
-            unfinished = stem.with_name(f".{stem.name}{suffix}.part")
-            write(unfinished)
-            unfinished.replace(stem.with_name(stem.name + suffix))
+        write_text(stem.with_name(f"{stem.name}.svg"), svg)
+        with whole(stem.with_name(f"{stem.name}.png")) as unfinished:
+            figure.savefig(unfinished, format="png", dpi=160, facecolor="white")
     except OSError as problem:
         raise InputError(f"Cannot write {stem}.svg: {problem.strerror}. Choose another folder.") from problem
     return inline(svg, stem.name)

@@ -19,24 +19,30 @@ from sensam.evaluate.outcome import Outcome
 from sensam.evaluate.records import CellRecord, Costs, Evidence
 from sensam.evaluate.report.comparison import PLOTS, class_table, domain_table, draw_bars, draw_pooled, keep
 from sensam.evaluate.report.features import draw_features
-from sensam.evaluate.report.page import Page, code, facts, paragraph, plot, write_text
+from sensam.evaluate.report.page import Page, code, facts, paragraph, plot
 from sensam.evaluate.report.panels import draw_cases
 from sensam.evaluate.report.plots import Point, draw_curves, save
+from sensam.files import write_text
 from sensam.run import Model, load
 from sensam.train.confusion import MIOU_MEANS
 from sensam.version import __version__
 
 Row = Mapping[str, str]
+DRAWN = {"loss": "loss", "val_miou": "mIoU on validation, %", "val_click_iou": "IoU of clicks, %"}  # columns of the log
 
 
 def write_run_report(folder: Path, *, device: str = "cpu") -> Path:
     """Write report.html into a run's folder. The test split is not touched: validation is what a run may look at."""
     settings = _settings(folder)
     model, dataset = load(folder, device=device), open_dataset(settings.data)
-    rows = _log(folder)
+    rows, data_hash = _log(folder), hash_data(dataset)
     split = _last(settings).val_split
-    outcome = _outcome(folder, settings, model, dataset, split, device) if _is_mapped(model, dataset, split) else None
-    page = Page(f"{settings.method} on {dataset.name}", _subtitle(settings, dataset), _summary(outcome, rows, split))
+    outcome = None
+    if _is_mapped(model, dataset, split):
+        outcome = _outcome(folder, settings, model, dataset, split, data_hash, device)
+    page = Page(
+        f"{settings.method} on {dataset.name}", _subtitle(settings, model, dataset), _summary(outcome, rows, split)
+    )
     page.add("progress", "How it learnt", *_progress(rows, folder))
     if outcome is not None:
         tables = [keep(table, folder) for table in (class_table(outcome), domain_table(outcome))]
@@ -45,7 +51,7 @@ def write_run_report(folder: Path, *, device: str = "cpu") -> Path:
         page.add("pictures", "Pictures", draw_cases(outcome, dataset, split))
         page.add("features", "Features by domain", draw_features(outcome, folder))
     page.add("picks", "Which bands inheritance looked at", draw_picks(folder / "log.csv", folder, settings.method))
-    page.add("how", "How it was made", facts(_facts(folder, settings, dataset)), code(_command(folder)))
+    page.add("how", "How it was made", facts(_facts(folder, settings, dataset, data_hash)), code(_command(folder)))
     page.add("settings", "All settings", code((folder / "run.yaml").read_text(encoding="utf-8").strip()))
     path = folder / "report.html"
     write_text(path, page.html())
@@ -68,12 +74,13 @@ def _last(settings: RunSettings) -> TrainSettings:
 def _is_mapped(model: Model, dataset: Dataset, split: str) -> bool:
     """Whether there is something to score: class maps, and labels of a validation split."""
     stages = model.method.stages
-    done = model.config["stages"]
-    answers_maps = bool(stages) and stages[-1].name in done and stages[-1].judged_by != "clicks"
+    answers_maps = bool(stages) and model.segmenter.knows_classes and stages[-1].judged_by != "clicks"
     return answers_maps and split in dataset.splits and bool(dataset.classes)
 
 
-def _outcome(folder: Path, settings: RunSettings, model: Model, dataset: Dataset, split: str, device: str) -> Outcome:
+def _outcome(
+    folder: Path, settings: RunSettings, model: Model, dataset: Dataset, split: str, data_hash: str, device: str
+) -> Outcome:
     """The run as a comparison with nobody."""
     evidence: Evidence = measure(model, dataset, split, batch=4, device=device)
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -91,7 +98,7 @@ def _outcome(folder: Path, settings: RunSettings, model: Model, dataset: Dataset
         seed=settings.seed,
         share=1.0,
         data=dataset.name,
-        data_hash=hash_data(dataset),
+        data_hash=data_hash,
         costs=costs,
         scores={"val": score(evidence, model.classes)},
         device=device,
@@ -105,12 +112,13 @@ def _outcome(folder: Path, settings: RunSettings, model: Model, dataset: Dataset
     )
 
 
-def _subtitle(settings: RunSettings, dataset: Dataset) -> str:
+def _subtitle(settings: RunSettings, model: Model, dataset: Dataset) -> str:
     count = len(dataset.sensor.bands)
-    bands = f"{count} band{'s' * (count != 1)}"
-    return (
-        f"{dataset.sensor.name}, {bands}, {len(dataset.classes)} classes, seed {settings.seed}, SAM {settings.teacher}"
-    )
+    parts = [dataset.sensor.name, f"{count} band{'s' * (count != 1)}", f"{len(dataset.classes)} classes"]
+    parts.append(f"seed {settings.seed}")
+    if model.method.adapts_sam:
+        parts.append(f"SAM {settings.teacher}")
+    return ", ".join(parts)
 
 
 def _summary(outcome: Outcome | None, rows: Sequence[Row], split: str) -> str:
@@ -147,7 +155,7 @@ def _progress(rows: Sequence[Row], folder: Path) -> list[str]:
     blocks = []
     for name in _stages(rows):
         inside = [row for row in rows if row["name"] == name]
-        for column, label in (("loss", "loss"), ("val_miou", "mIoU on validation, %"), ("val_iou", "IoU of clicks, %")):
+        for column, label in DRAWN.items():
             scale = 1.0 if column == "loss" else 100.0
             points = {
                 float(row["step"]): scale * float(row[column]) for row in inside if row.get(column) not in (None, "")
@@ -159,13 +167,13 @@ def _progress(rows: Sequence[Row], folder: Path) -> list[str]:
     return blocks
 
 
-def _facts(folder: Path, settings: RunSettings, dataset: Dataset) -> list[tuple[str, str]]:
+def _facts(folder: Path, settings: RunSettings, dataset: Dataset, data_hash: str) -> list[tuple[str, str]]:
     metrics = json.loads((folder / "metrics.json").read_text())
     splits = ", ".join(f"{name} {len(items)}" for name, items in dataset.splits.items())
     versions = f"sensam {__version__}, torch {torch.__version__}, python {platform.python_version()}"
     return [
-        ("data", f"{settings.data} ({splits}), hash {hash_data(dataset)}"),
-        ("seconds", f"{float(metrics['seconds']):.0f}, of the last uninterrupted part"),
+        ("data", f"{settings.data} ({splits}), hash {data_hash}"),
+        ("seconds", f"{float(metrics['seconds']):.0f}"),
         ("versions", versions),
     ]
 

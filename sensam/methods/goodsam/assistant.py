@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from sensam.errors import SettingsError
 from sensam.methods.base import Task
-from sensam.methods.goodsam.own import OwnModel, find_own
+from sensam.methods.folder import is_model
+from sensam.methods.goodsam.own import OwnModel
 from sensam.methods.goodsam.settings import GoodSamConfig
 from sensam.nn.segformer import Levels, SegFormer, build_segformer, load_segformer
 
@@ -90,9 +91,8 @@ def match_classes(theirs: Sequence[str], ours: Sequence[str], config: GoodSamCon
 def _build(task: Task, config: GoodSamConfig) -> nn.Module:
     if config.assistant in (HERE, GONE):
         return build_segformer(config.assistant_size, bands=task.bands, classes=len(task.classes))
-    own = find_own(config.assistant)
-    if own is not None:
-        return OwnModel(own, task)
+    if is_model(config.assistant):
+        return OwnModel(config.assistant, task)
     module, colon, attribute = config.assistant.partition(":")
     if not colon:
         return load_segformer(config.assistant)

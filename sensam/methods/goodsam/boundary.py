@@ -131,12 +131,11 @@ def find_doubtful(
 
 def soft_edges(prob_Chw: Tensor) -> Tensor:
     """How surely a pixel differs in class from its right or lower neighbour."""
-    edge_hw = prob_Chw.new_zeros(prob_Chw.shape[1:])
     right = 1 - (prob_Chw[:, :, :-1] * prob_Chw[:, :, 1:]).sum(0)
     below = 1 - (prob_Chw[:, :-1] * prob_Chw[:, 1:]).sum(0)
     right = torch.nn.functional.pad(right, (0, 1))
     below = torch.nn.functional.pad(below, (0, 0, 0, 1))
-    return edge_hw + torch.maximum(right, below)
+    return torch.maximum(right, below)
 
 
 def _box_around(box_4: NDArray[np.int64], size: tuple[int, int]) -> tuple[slice, slice]:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sensam.errors import InputError
+from sensam.files import whole
 from sensam.sam.checkpoint import identify
 from sensam.sam.regions import Regions
 
@@ -43,13 +43,12 @@ class Cache:
             raise InputError(f"{path} is damaged ({fault}). Remove it; it will be made again.") from fault
 
     def keep(self, kind: str, key: str, arrays: Mapping[str, Any]) -> None:
-        """Write under a temporary name, then rename: a killed run leaves whole files, and goes on with them."""
+        """Write whole or not at all: a killed run leaves whole files, and goes on with them."""
         path = self._path(kind, key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".unfinished-", delete=False) as file:
-                np.savez_compressed(file, **arrays)
-            Path(file.name).replace(path)
+            with whole(path) as unfinished:
+                np.savez_compressed(unfinished, **arrays)
         except OSError as fault:
             raise InputError(
                 f"{path} cannot be written ({fault.strerror}). Choose another folder with the method's `cache`."

@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 
 from sensam.methods.goodsam.boundary import SAM_SIDE
 from sensam.methods.goodsam.settings import FusionSettings
-from sensam.sam.regions import Regions, decode_runs, encode_runs
+from sensam.sam.regions import Regions, decode_runs
 
 FloatCHW = NDArray[np.float32]
-Masks = Regions | NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +42,9 @@ class Candidate:
         return int(order[0]), int(order[1 if len(order) > 1 else 0])
 
 
-def fuse(
-    prob_CHW: FloatCHW, masks: Masks, thin_C: NDArray[np.bool_], settings: FusionSettings, area_HW: NDArray[np.float64]
-) -> tuple[FloatCHW, FusionReport]:
-    """The ensemble of one image, whose pixels vote by their area, and what became of the masks."""
-    (fused,), report = fuse_windows([prob_CHW], [masks], thin_C, settings, [area_HW])
-    return fused, report
-
-
 def fuse_windows(
     probs: Sequence[FloatCHW],
-    masks: Sequence[Masks],
+    masks: Sequence[Regions],
     thin_C: NDArray[np.bool_],
     settings: FusionSettings,
     areas: Sequence[NDArray[np.float64]],
@@ -76,15 +67,14 @@ def fuse_windows(
     return fused, FusionReport(len(asked), accepted, rescued, ambiguous, float(purity))
 
 
-def _ask(prob_CHW: FloatCHW, masks: Masks, area_HW: NDArray[np.float64], settings: FusionSettings) -> list[Candidate]:
+def _ask(prob_CHW: FloatCHW, masks: Regions, area_HW: NDArray[np.float64], settings: FusionSettings) -> list[Candidate]:
     """Masks large enough, large to small, with their votes. Ties go by place, so that the order given is nothing."""
     size = (prob_CHW.shape[1], prob_CHW.shape[2])
     smallest = max(1.0, settings.min_area * (max(size) / SAM_SIDE) ** 2)
     guess_HW, sureness_HW = prob_CHW.argmax(0), prob_CHW.max(0)
     weight_HW = sureness_HW * area_HW
-    runs, qualities = _runs_of(masks)
     found = []
-    for counts, quality in zip(runs, qualities, strict=True):
+    for counts, quality in zip(masks.runs, masks.scores_N, strict=True):
         area = int(counts[1::2].sum())
         if area < smallest:
             continue
@@ -95,13 +85,6 @@ def _ask(prob_CHW: FloatCHW, masks: Masks, area_HW: NDArray[np.float64], setting
         sure = np.bincount(classes, sureness_HW[mask_HW], len(prob_CHW)) / np.maximum(pixels, 1)
         found.append(Candidate(counts, area, float(quality), votes / max(votes.sum(), 1e-12), sure))
     return sorted(found, key=lambda mask: (-mask.area, int(mask.runs[0]), mask.runs.tobytes(), mask.quality))
-
-
-def _runs_of(masks: Masks) -> tuple[Sequence[NDArray[np.int64]], Sequence[float]]:
-    """Run lengths and expected IoU of each mask; plain masks count as perfect."""
-    if isinstance(masks, Regions):
-        return masks.runs, [float(score) for score in masks.scores_N]
-    return [encode_runs(mask_HW) for mask_HW in masks], [1.0] * len(masks)
 
 
 def _paint(

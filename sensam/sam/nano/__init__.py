@@ -1,1 +1,1 @@
-"""The built-in small teacher: a SAM of 2.9 million parameters that learnt on generated scenes only."""
+"""The built-in small teacher: a SAM of 3.0 million parameters that learnt on generated scenes only."""

@@ -132,7 +132,7 @@ def _save(folder: Path, recipe: Recipe, sam: Sam, optimisers: list[Optimizer], s
         "optimisers": [optimiser.state_dict() for optimiser in optimisers],
         "step": step,
     }
-    unfinished = folder / "last.pt.part"
+    unfinished = folder / "last.pt.part"  # always the same: the next writes over what a kill leaves
     torch.save(state, unfinished)
     unfinished.replace(folder / "last.pt")
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from sensam.data.dataset import open_dataset
 from sensam.data.published import __all__ as openers
@@ -13,12 +12,7 @@ from sensam.data.published.ivrg import open_ivrg_nir
 from sensam.data.settings_text import write_statistics
 from sensam.errors import SettingsError
 from sensam.run import load, train
-from sensam.sam.anatomy import Anatomy
-from sensam.sam.model import Sam
-from sensam.sam.weights import save_sam
 from tests.data.published.imitations import imitate_ivrg
-
-TINY = Anatomy("tiny", 16, 2, 2, (1,), window=3, patch=8, image_size=32, embedding=16, decoder_heads=2, decoder_mlp=24)
 
 
 @pytest.fixture
@@ -40,13 +34,11 @@ def test_it_is_the_layout_with_its_options(named: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_method_learns_from_it(named: Path, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    save_sam(Sam(TINY), tmp_path / "sam")
+def test_a_method_learns_from_it(named: Path, tiny_sam: Path, tmp_path: Path) -> None:
     short = {"steps": 2, "batch": 1, "size": 8, "workers": 0, "validations": 0}
     settings = {"regions": "label", "amount": 2}
     out = tmp_path / "run"
-    train(named, method="simmat", teacher=str(tmp_path / "sam"), settings=settings, out=out, quiet=True, **short)
+    train(named, method="simmat", teacher=str(tiny_sam), settings=settings, out=out, quiet=True, **short)
     assert load(out).sensor.band_names == open_dataset(named).sensor.band_names
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from sensam.data.checks.inspection import inspect
 from sensam.data.clicks import RegionRule, find_regions
 from sensam.data.dataset import Dataset
 from sensam.data.loader import Loader
@@ -219,6 +220,12 @@ def test_an_encoding_stays_when_a_model_asks_for_its_bands(zju: Path) -> None:
     assert np.allclose(read.pixels_CHW[read.bands.index("s1.green")], (i0 - i90)[1])
     with pytest.raises(SettingsError, match="lacks"):
         fit_dataset(open_zju_rgbp(zju, "folded"), learnt)
+
+
+def test_what_is_computed_from_files_can_be_checked(zju: Path) -> None:
+    found = inspect(open_zju_rgbp(zju, "stokes"))
+    assert [len(found.survey.of(split)) for split in ("train", "val")] == [1, 1]
+    assert len(found.survey.bands) == 9
 
 
 def test_degree_times_the_doubled_angle_is_normalised_stokes(zju: Path) -> None:

@@ -10,7 +10,6 @@ import pytest
 from sensam.data.loader import Loader
 from sensam.data.published import open_sfdd_h8
 from sensam.data.stream import EvaluationStream, TrainingStream
-from sensam.data.windows import assemble
 from sensam.errors import InputError
 
 Save = Callable[..., Path]
@@ -50,6 +49,14 @@ def test_pixels_masks_and_splits(root: Path) -> None:
 def test_scaled_as_the_authors_scale(root: Path) -> None:
     (batch,) = Loader(EvaluationStream(open_sfdd_h8(root), "test"), batch_size=1)
     assert np.allclose(batch.image_BCHW[0].numpy(), cube(4).transpose(2, 0, 1) / 255 - 0.5, atol=1e-6)
+
+
+def test_the_lowest_and_highest_byte_are_valid(tmp_path: Path) -> None:
+    np.savez(tmp_path / "ends.npz", x=np.array([[[0] * 16, [255] * 16]], np.uint8))
+    dataset = open_sfdd_h8(tmp_path, "inherit")
+    decoded = dataset.sensor.decode(dataset.read(dataset.items("train")[0]))
+    assert decoded.valid_CHW.all()
+    assert {band.valid_range for band in dataset.sensor.bands} == {(decoded.pixels_CHW.min(), decoded.pixels_CHW.max())}
 
 
 def test_npz_with_the_array_x(root: Path) -> None:
@@ -98,11 +105,14 @@ def test_two_by_two_tiles_join_to_the_image_and_score_the_same(root: Path) -> No
     whole = EvaluationStream(dataset, "train")
     assert len(tiles) == 4 * len(whole)
     for number, item in enumerate(dataset.items("train")):
-        parts = [tiles[4 * number + place] for place in range(4)]
-        windows = [window for it, window in tiles.places if it == item]
-        assert np.array_equal(assemble([part.stored_CHW for part in parts], windows), whole[number].stored_CHW)
-        labels = [part.label_HW for part in parts if part.label_HW is not None]
-        assert np.array_equal(assemble(labels, windows), whole[number].label_HW)  # type: ignore[arg-type]
+        stored_CHW, label_HW = np.zeros_like(whole[number].stored_CHW), np.full_like(whole[number].label_HW, 255)
+        for place in range(4 * number, 4 * number + 4):
+            found, (row, column, rows, columns) = tiles.places[place]
+            assert found == item
+            stored_CHW[:, row : row + rows, column : column + columns] = tiles[place].stored_CHW
+            label_HW[row : row + rows, column : column + columns] = tiles[place].label_HW
+        assert np.array_equal(stored_CHW, whole[number].stored_CHW)
+        assert np.array_equal(label_HW, whole[number].label_HW)  # type: ignore[arg-type]
 
     def confusion(stream: EvaluationStream) -> Any:
         """Against a fixed guess from one band, pixel by pixel."""

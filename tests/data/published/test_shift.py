@@ -82,6 +82,15 @@ def test_colours_and_depth_as_the_authors_feed_them(root: Path) -> None:
     assert np.allclose(batch.image_BCHW[0, 3].numpy(), np.log1p(DEPTH_HW / (2**24 - 1) * 1000), atol=1e-5)
 
 
+def test_all_that_can_be_stored_is_valid(root: Path) -> None:
+    dataset = opened(root)
+    decoded = dataset.sensor.decode(dataset.read(dataset.items("train")[0]))
+    assert decoded.valid_CHW.all(), "from 0 m to the sky"
+    *colours, depth = (band.valid_range for band in dataset.sensor.bands)
+    assert colours == [(0, 1)] * 3
+    assert depth == (0, pytest.approx(6.9088, abs=5e-5))
+
+
 def test_stretching_adds_no_class(root: Path) -> None:
     sample = TrainingStream(opened(root), "train", size=16, fit="stretch")[0]
     assert sample.size == (16, 16)

@@ -110,7 +110,7 @@ def test_a_wider_lens_shows_the_middle_smaller() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_cameras_stand_clear_of_everything(seed: int) -> None:
-    from sensam.data.synthetic.camera import distance_to_footprint
+    from sensam.data.camera import distance_to_footprint
 
     rng = np.random.default_rng(seed)
     street = build_street(rng)

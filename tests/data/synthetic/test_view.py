@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sensam.data.synthetic.camera import Equirectangular, Fisheye, Pinhole, Placement
+from sensam.data.camera import Equirectangular, Fisheye, Pinhole, Placement
 from sensam.data.synthetic.light import DAY, DUSK, NIGHT, draw_light, record
 from sensam.data.synthetic.solids import (
     BOX,

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from sensam.config import MachineSettings
 from sensam.data.synthetic import family, write
@@ -13,20 +12,7 @@ from sensam.evaluate.compare import cell
 from sensam.evaluate.compare.cell import Bench
 from sensam.evaluate.compare.plan import Plan, parse_plan
 from sensam.evaluate.compare.runner import open_bench, prepare
-from sensam.sam.anatomy import Anatomy
-from sensam.sam.model import Sam
-from sensam.sam.weights import save_sam
 from sensam.train.display import Display
-
-TINY = Anatomy("tiny", 16, 2, 2, (1,), window=3, patch=8, image_size=32, embedding=16, decoder_heads=2, decoder_mlp=24)
-
-
-@pytest.fixture(scope="session")
-def tiny_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("sam") / "tiny"
-    save_sam(Sam(TINY), folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

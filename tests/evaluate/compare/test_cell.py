@@ -18,9 +18,10 @@ from sensam.evaluate.compare.measure import count_gflops, score
 from sensam.evaluate.compare.plan import Cell, Plan
 from sensam.evaluate.records import Evidence
 from sensam.methods.base import WHOLE, Task
+from sensam.methods.rebuilding import trained_by
 from sensam.methods.scratch import Scratch
 from sensam.run import save_model
-from sensam.run.model import as_model, describe_model, trained_by
+from sensam.run.model import as_model, describe_model
 from sensam.sam.weights import load_sam
 from sensam.train.confusion import Confusion
 

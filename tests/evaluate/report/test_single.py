@@ -4,36 +4,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from sensam.data.stream import EvaluationStream
 from sensam.data.synthetic import family, write
 from sensam.errors import InputError
 from sensam.evaluate.compare.gather import draw_picks
+from sensam.evaluate.report import single
 from sensam.evaluate.report.features import mixing
 from sensam.evaluate.report.single import write_run_report
 from sensam.run import train
-from sensam.sam.anatomy import Anatomy
-from sensam.sam.model import Sam
-from sensam.sam.weights import save_sam
 from sensam.train.confusion import MIOU_MEANS
 from tests.evaluate.report.test_comparison import read
 
-TINY = Anatomy("tiny", 16, 2, 2, (1,), window=3, patch=8, image_size=32, embedding=16, decoder_heads=2, decoder_mlp=24)
-
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_folder(tmp_path_factory: pytest.TempPathFactory, tiny_sam: Path) -> Path:
     folder = tmp_path_factory.mktemp("single")
-    torch.manual_seed(0)
-    save_sam(Sam(TINY), folder / "tiny")
     write(family("drive"), folder / "data", seed=0, counts={"train": 4, "val": 3, "test": 2}, size=(32, 32))
     steps = {"steps": 4, "size": 32, "batch": 2, "workers": 0, "validations": 2, "log_every": 1}
     train(
         folder / "data",
         method="e2sam",
         out=folder / "run",
-        teacher=str(folder / "tiny"),
+        teacher=str(tiny_sam),
         quiet=True,
         **steps,
     )
@@ -64,6 +57,15 @@ def test_a_run_is_reported_without_touching_the_test_split(run_folder: Path, mon
     assert "sensam train --config" in text
 
 
+@pytest.mark.slow
+def test_files_are_hashed_once(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed = []
+    monkeypatch.setattr(single, "hash_data", lambda dataset: hashed.append(dataset) or "0123456789abcdef")
+    text = "".join(read(write_run_report(run_folder)).text)
+    assert len(hashed) == 1
+    assert "hash 0123456789abcdef" in text
+
+
 def test_shares_of_picks_are_running_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
     monkeypatch.setattr("sensam.evaluate.compare.gather.draw_shares", lambda *values: drawn.append(values))
@@ -88,3 +90,20 @@ def test_mixing_is_one_where_domains_do_not_matter() -> None:
 def test_no_run_no_report(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no finished run"):
         write_run_report(tmp_path)
+
+
+@pytest.mark.slow
+def test_of_a_unet_no_sam_is_named(
+    run_folder: Path, tiny_sam: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    brief = {"steps": 1, "size": 32, "batch": 2, "workers": 0, "validations": 1}
+    settings = {"encoder": "resnet18"}
+    data, teacher = run_folder.parent / "data", str(tiny_sam)
+    train(data, method="unet", out=tmp_path / "unet", teacher=teacher, settings=settings, **brief)
+    assert "given:" not in capsys.readouterr().out
+    train(data, method="scratch", out=tmp_path / "scratch", teacher=teacher, **brief)
+    assert "given:" in capsys.readouterr().out
+    unet, scratch = (read(write_run_report(tmp_path / name)) for name in ("unet", "scratch"))
+    assert not any("SAM " in part for part in unet.text)
+    assert any(f"SAM {teacher}" in part for part in scratch.text)
+    assert not any("on average" in part or "all seeds" in part for part in scratch.text)

@@ -13,13 +13,13 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from sensam.methods.base import Task
-from sensam.methods.goodsam.settings import GoodSamConfig
-from sensam.sam.anatomy import Anatomy
+from sensam.methods.goodsam.fusion import FusionReport, fuse_windows
+from sensam.methods.goodsam.settings import FusionSettings, GoodSamConfig
 from sensam.sam.model import Sam
 from sensam.sam.regions import Regions, bounding_box, encode_runs
 from sensam.sensors import Sensor
+from tests.tiny_sam import TINY
 
-TINY = Anatomy("tiny", 16, 2, 2, (1,), window=3, patch=8, image_size=32, embedding=16, decoder_heads=2, decoder_mlp=24)
 CLASSES = ("road", "building", "tree", "car", "pole")
 POLE = 4
 SIZE = (48, 192)
@@ -80,6 +80,18 @@ def simulate_masks(instance_HW: NDArray[np.int64], seed: int, *, drop: float = 0
     return to_regions(np.stack([mask for mask in found if mask.any()] or [np.zeros(instance_HW.shape, bool)]))
 
 
+def fuse(
+    prob_CHW: NDArray[np.float32],
+    masks: Regions,
+    thin_C: NDArray[np.bool_],
+    settings: FusionSettings,
+    area_HW: NDArray[np.float64],
+) -> tuple[NDArray[np.float32], FusionReport]:
+    """The ensemble of an image that is one window, and what became of its masks."""
+    (fused,), report = fuse_windows([prob_CHW], [masks], thin_C, settings, [area_HW])
+    return fused, report
+
+
 class Blurred(nn.Module):
     """An assistant that sees everything blurred and `shift` columns aside: right inside, wrong at boundaries.
 
@@ -116,11 +128,6 @@ def near_boundary(label_HW: NDArray[np.int64], reach: int = 3) -> NDArray[np.boo
     edge[:, :-1] |= label_HW[:, :-1] != label_HW[:, 1:]
     edge[:-1] |= label_HW[:-1] != label_HW[1:]
     return np.asarray(ndimage.binary_dilation(edge, iterations=reach))
-
-
-@pytest.fixture(autouse=True)
-def same_dice() -> None:
-    torch.manual_seed(0)
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from sensam.data.panorama import plan_windows
+from sensam.data.lens import PanoramaLens
+from sensam.data.panorama import plan_crops
 from sensam.methods.goodsam.adaptation import Projectors, ensemble_loss, window_loss
 from sensam.nn.segformer import build_segformer
 
@@ -45,7 +46,7 @@ def test_windows_with_a_temperature() -> None:
 
 
 def test_features_count_by_direction_only() -> None:
-    plan = plan_windows((32, 128), columns=2, overlap=0.0)
+    plan = plan_crops(PanoramaLens((32, 128)), columns=2, rows=1, overlap=0.0)
     ours = tuple(torch.randn(1, 4, 32 // stride, 128 // stride) for stride in (4, 8, 16, 32))
     theirs = tuple(torch.randn(2, 6, 32 // stride, 64 // stride) for stride in (4, 8, 16, 32))
     projectors = Projectors((4,) * 4, (6,) * 4)
@@ -59,7 +60,7 @@ def test_features_count_by_direction_only() -> None:
 
 
 def test_no_gradient_reaches_the_assistants_features() -> None:
-    plan = plan_windows((32, 64), columns=1)
+    plan = plan_crops(PanoramaLens((32, 64)), columns=1, rows=1, overlap=0.36)
     ours = tuple(torch.randn(1, 4, 32 // stride, 64 // stride) for stride in (4, 8, 16, 32))
     theirs = tuple(torch.randn(1, 4, 32 // s, 64 // s, requires_grad=True) for s in (4, 8, 16, 32))
     Projectors((4,) * 4, (4,) * 4)(ours, theirs, plan).backward()
@@ -67,7 +68,9 @@ def test_no_gradient_reaches_the_assistants_features() -> None:
 
 
 def test_a_window_is_cropped_exactly_where_cells_meet_and_across_the_seam() -> None:
-    plan = plan_windows((32, 256), columns=4, overlap=0.2)  # lefts 0, 64, 128, 192: multiples of every stride
+    plan = plan_crops(
+        PanoramaLens((32, 256)), columns=4, rows=1, overlap=0.2
+    )  # lefts 0, 64, 128, 192: multiples of every stride
     level = torch.arange(4 * 16, dtype=torch.float32).view(1, 1, 4, 16)
     crops = plan.cut_level(level, 16)
     assert crops.shape == (1, 4, 1, 2, 5)
@@ -76,7 +79,7 @@ def test_a_window_is_cropped_exactly_where_cells_meet_and_across_the_seam() -> N
 
 
 def test_between_cells_it_is_interpolated() -> None:
-    plan = plan_windows((32, 96), columns=3, overlap=0.0)  # lefts 0, 32, 64
+    plan = plan_crops(PanoramaLens((32, 96)), columns=3, rows=1, overlap=0.0)  # lefts 0, 32, 64
     ramp = torch.arange(2.0)[:, None] + torch.arange(3.0)
     crop = plan.cut_level(ramp[None, None], 64)  # cells of 64 pixels: the second window begins in the middle of one
     assert crop[0, 1, 0, 0, 0].item() == pytest.approx(0.5)
@@ -87,7 +90,7 @@ def test_the_students_cells_line_up_with_the_assistants() -> None:
     in the panorama; one cell further it does not."""
     torch.manual_seed(3)
     net = build_segformer("b0", bands=3, classes=2, head=8).eval()
-    plan = plan_windows((64, 256), columns=4, overlap=0.34)
+    plan = plan_crops(PanoramaLens((64, 256)), columns=4, rows=1, overlap=0.34)
     image = torch.nn.functional.interpolate(torch.randn(1, 3, 16, 64), (64, 256), mode="bilinear")
     with torch.no_grad():
         ours = net.analyse(image)[1][0]

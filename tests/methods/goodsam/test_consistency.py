@@ -9,13 +9,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from sensam.data.lens import PanoramaLens
-from sensam.data.panorama import plan_windows
+from sensam.data.lens import FlatLens, PanoramaLens
+from sensam.data.panorama import plan_crops
 from sensam.methods.goodsam.consistency import anchor_loss, consistency_loss, divergence_to
 from sensam.methods.goodsam.settings import GoodSamConfig, RectifySettings
 from tests.methods.goodsam.conftest import CLASSES, Blurred, make_world, miou
 
-PLAN = plan_windows((6, 64), columns=8)
+PLAN = plan_crops(PanoramaLens((6, 64)), columns=8, rows=1, overlap=0.36)
 
 
 class LittleAbove(PanoramaLens):
@@ -40,7 +40,7 @@ def test_zero_where_windows_agree_positive_elsewhere_and_bounded() -> None:
 
 @pytest.mark.parametrize("divergence", ["js", "kl", "mse"])
 def test_symmetric_in_both_sides(divergence: str) -> None:
-    pair = plan_windows((6, 20), columns=2, wraps=False)
+    pair = plan_crops(FlatLens((6, 20)), columns=2, rows=1, overlap=0.36)
     one = torch.randn(1, 2, 3, *pair.shape).softmax(2)
     shared = next(iter(pair.overlaps()))
     other = one.clone()
@@ -58,7 +58,7 @@ def test_the_pair_around_the_seam_counts() -> None:
     pairs = {(shared.first, shared.second) for shared in PLAN.overlaps()}
     assert (7, 0) in pairs
     assert float(consistency_loss(changed, PLAN)) > 0.001
-    flat = plan_windows((6, 64), columns=8, wraps=False)
+    flat = plan_crops(FlatLens((6, 64)), columns=8, rows=1, overlap=0.36)
     assert (7, 0) not in {(shared.first, shared.second) for shared in flat.overlaps()}
 
 
@@ -73,7 +73,7 @@ def test_pixels_count_by_area_and_only_where_valid() -> None:
 
 
 def test_one_window_has_nothing_to_agree_with() -> None:
-    alone = plan_windows((6, 64), columns=1)
+    alone = plan_crops(PanoramaLens((6, 64)), columns=1, rows=1, overlap=0.36)
     prob = torch.randn(1, 1, 3, 6, 64).softmax(2).requires_grad_()
     loss = consistency_loss(prob, alone)
     loss.backward()
@@ -98,7 +98,7 @@ def adapt(consistency: float, anchor: float, steps: int = 60) -> tuple[float, fl
     """mIoU before and after, and how many classes are left, when only these two losses teach."""
     worlds = [make_world(seed, (32, 128)) for seed in range(2)]
     net, source = Blurred(3, 0), Blurred(3, 0)
-    plan = plan_windows((32, 128), columns=4)
+    plan = plan_crops(PanoramaLens((32, 128)), columns=4, rows=1, overlap=0.36)
     image = torch.stack([world.image_CHW for world in worlds])
     windows = plan.cut(image).flatten(0, 1)
     with torch.no_grad():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sensam.methods.goodsam.fusion import FusionReport, fuse, fuse_windows
+from sensam.methods.goodsam.fusion import FusionReport, fuse_windows
 from sensam.methods.goodsam.settings import FusionSettings
 from sensam.sam.regions import Regions
 from tests.methods.goodsam.conftest import (
@@ -18,6 +18,7 @@ from tests.methods.goodsam.conftest import (
     POLE,
     Blurred,
     World,
+    fuse,
     make_world,
     miou,
     near_boundary,
@@ -43,13 +44,14 @@ def striped(*shares: int, classes: int = 4) -> NDArray[np.float32]:
     return certain(label, classes)
 
 
-def whole() -> NDArray[np.bool_]:
-    return np.ones((1, 20, 20), bool)
+def whole(scores: float = 1.0) -> Regions:
+    """One mask over everything."""
+    return to_regions(np.ones((1, 20, 20), bool), scores)
 
 
 def test_without_masks_nothing_changes_by_a_bit() -> None:
     prob = np.random.default_rng(0).dirichlet(np.ones(4), (20, 20)).astype(np.float32).transpose(2, 0, 1)
-    fused, report = fuse(prob, np.zeros((0, 20, 20), bool), THIN, FusionSettings(), FLAT)
+    fused, report = fuse(prob, to_regions(np.zeros((0, 20, 20), bool)), THIN, FusionSettings(), FLAT)
     assert np.array_equal(fused, prob)
     assert fused is not prob
     assert report == FusionReport()
@@ -64,7 +66,7 @@ def test_any_masks_give_probabilities(seed: int, count: int) -> None:
     one = np.zeros((1, 12, 16), bool)
     one[0, 3, 3] = True
     odd = np.concatenate([masks, masks, one, one & False, one | True])  # duplicates, one pixel, none, all
-    fused, report = fuse(prob, odd, THIN, LENIENT, np.linspace(0.5, 1, 12)[:, None])
+    fused, report = fuse(prob, to_regions(odd), THIN, LENIENT, np.linspace(0.5, 1, 12)[:, None])
     assert np.isfinite(fused).all()
     assert (fused >= 0).all()
     assert np.allclose(fused.sum(0), 1, atol=1e-5)
@@ -87,8 +89,7 @@ def test_how_far_a_mask_pulls() -> None:
     pull = 0.9 * 0.6
     assert fused[0, 0, 0] == pytest.approx((1 - pull) * 0.9 + pull, abs=1e-5)
     assert fused[0, -1, 0] == pytest.approx((1 - pull) * (0.1 / 3) + pull, abs=1e-5)
-    regions = to_regions(whole(), scores=0.5)
-    weaker, _ = fuse(prob, regions, THIN, LENIENT, FLAT)
+    weaker, _ = fuse(prob, whole(0.5), THIN, LENIENT, FLAT)
     assert weaker[0, 0, 0] == pytest.approx((1 - pull / 2) * 0.9 + pull / 2, abs=1e-5)
     untouched, _ = fuse(prob, whole(), THIN, LENIENT.model_copy(update={"strength": 0.0}), FLAT)
     assert np.allclose(untouched, prob, atol=1e-6)
@@ -104,7 +105,7 @@ def test_small_masks_paint_last_and_what_no_mask_covers_stays() -> None:
     child = np.zeros((20, 20), bool)
     child[7:13, 7:13] = True
     child_of_road = replace_class(prob, child)
-    fused, _ = fuse(child_of_road, np.stack([child, parent]), THIN, LENIENT, FLAT)
+    fused, _ = fuse(child_of_road, to_regions(np.stack([child, parent])), THIN, LENIENT, FLAT)
     assert (fused.argmax(0)[child] == 1).all()
     assert (fused.argmax(0)[parent & ~child] == 0).all()
     assert np.allclose(fused[:, :2], child_of_road[:, :2], atol=1e-6)
@@ -120,13 +121,13 @@ def replace_class(prob: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArra
 
 
 def test_a_thin_class_is_saved_in_a_small_mask_only() -> None:
-    def scene(tall: int, wide: int, kind: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def scene(tall: int, wide: int, kind: int) -> tuple[NDArray[np.float32], Regions]:
         label = np.zeros((100, 100), np.int64)
         mask = np.zeros((1, 100, 100), bool)
         mask[0, :tall, :wide] = True
         label[: tall * 20 // 100, :wide] = kind
         label[tall * 90 // 100 : tall, :wide] = 2
-        return certain(label), mask
+        return certain(label), to_regions(mask)
 
     flat = np.ones((100, 1))
     small = scene(10, 7, 3)
@@ -164,7 +165,7 @@ def test_rows_count_by_their_part_of_the_sphere() -> None:
     assert (fuse(prob, whole(), THIN, LENIENT, steep)[0].argmax(0) == 1).all()
 
 
-def test_neither_the_order_of_masks_nor_their_form_matters() -> None:
+def test_the_order_of_masks_does_not_matter() -> None:
     dice = np.random.default_rng(4)
     prob = dice.dirichlet(np.full(4, 0.2), (24, 24)).astype(np.float32).transpose(2, 0, 1)
     masks = np.zeros((5, 24, 24), bool)
@@ -172,17 +173,16 @@ def test_neither_the_order_of_masks_nor_their_form_matters() -> None:
         masks[number, row : row + 12, column : column + 12] = True  # five overlapping ones of equal area
     masks[4, 4, 4], masks[4, 3, 4] = False, True  # as large, and another shape
     flat = np.ones((24, 1))
-    first, _ = fuse(prob, masks, THIN, LENIENT, flat)
+    first, _ = fuse(prob, to_regions(masks), THIN, LENIENT, flat)
     for order in ([4, 3, 2, 1, 0], [2, 0, 4, 1, 3]):
-        assert np.array_equal(fuse(prob, masks[order], THIN, LENIENT, flat)[0], first)
         assert np.array_equal(fuse(prob, to_regions(masks[order]), THIN, LENIENT, flat)[0], first)
 
 
 def test_masks_too_small_to_be_sure_of_are_not_asked() -> None:
     tiny = np.zeros((1, 20, 20), bool)
     tiny[0, :2, :2] = True
-    assert fuse(striped(100), tiny, THIN, FusionSettings(min_area=20_000), FLAT)[1].masks == 0
-    assert fuse(striped(100), tiny, THIN, FusionSettings(), FLAT)[1].masks == 1
+    assert fuse(striped(100), to_regions(tiny), THIN, FusionSettings(min_area=20_000), FLAT)[1].masks == 0
+    assert fuse(striped(100), to_regions(tiny), THIN, FusionSettings(), FLAT)[1].masks == 1
 
 
 def answer(world: World) -> NDArray[np.float32]:

@@ -9,12 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sensam.data.camera import Equirectangular
 from sensam.data.lens import PanoramaLens
-from sensam.data.synthetic.camera import Equirectangular
 from sensam.evaluate.latitude import LatitudeScores, lost_thin_classes
 from sensam.methods.base import Task
 from sensam.methods.goodsam.adaptation import ensemble_loss
-from sensam.methods.goodsam.fusion import fuse
 from sensam.methods.goodsam.method import GoodSam
 from sensam.methods.goodsam.settings import FusionSettings, GoodSamConfig
 from sensam.methods.goodsam.sight import Seen, see
@@ -24,6 +23,7 @@ from tests.methods.goodsam.conftest import (
     POLE,
     Blurred,
     World,
+    fuse,
     make_world,
     miou,
     near_boundary,

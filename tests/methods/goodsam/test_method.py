@@ -13,6 +13,7 @@ from sensam.methods.base import Moment, Stage, Task
 from sensam.methods.goodsam.method import GoodSam
 from sensam.methods.goodsam.settings import GoodSamConfig
 from sensam.nn.surgery import freeze_all_but
+from sensam.run.model import gives_answers
 from sensam.types import Batch
 from tests.methods.goodsam.conftest import CLASSES, Blurred, make_world
 
@@ -67,6 +68,13 @@ def test_stages_follow_from_the_settings(make_task: Callable[..., Task], make_co
     assert [stage.needs_labels for stage in method.stages] == [True, False, False]
     assert [stage.judged_by for stage in method.stages] == ["loss"] * 3
     assert not hasattr(method, "projectors")
+
+
+def test_only_the_last_stage_teaches_what_answers(make_task: Callable[..., Task], make_config: Make) -> None:
+    method = GoodSam(make_task(), make_config())
+    names = [stage.name for stage in method.stages]
+    assert names == ["assistant", "rectify", "distil"]
+    assert [gives_answers(method, names[:count]) for count in (1, 2, 3)] == [False, False, True]
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
 
-from sensam.data.synthetic.camera import Camera, Equirectangular, Fisheye
+from sensam.data.camera import Camera, Equirectangular, Fisheye
 from sensam.data.synthetic.street import CLASSES, Street, build_street
 from sensam.data.synthetic.view import look
 from sensam.methods.base import Task
@@ -21,7 +21,8 @@ from sensam.methods.goodsam.settings import GoodSamConfig
 from sensam.sam.model import Sam
 from sensam.sam.regions import Regions
 from sensam.sensors import Sensor
-from tests.methods.goodsam.conftest import TINY, to_regions
+from tests.methods.goodsam.conftest import to_regions
+from tests.tiny_sam import TINY
 
 NAMES = tuple(kind.name for kind in CLASSES)
 SIDE = 96

@@ -1,18 +1,43 @@
 """A model on disk: config.json says what it is, model.safetensors holds what was trained; read back strictly."""
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from torch import Tensor
 
+from sensam.config import validate
 from sensam.errors import WeightsError
+from sensam.files import together, write_tensors
+from sensam.sam.anatomy import Anatomy
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+class _Base(BaseModel):
+    source: str | None
+    identity: str | None
+    anatomy: Anatomy
+    is_needed: bool
+
+
+class _Config(BaseModel):
+    """What a config.json must say; more may stand there."""
+
+    method: str
+    settings: dict[str, Any]
+    stages: list[str]
+    sensor: dict[str, Any]
+    classes: list[str]
+    colours: list[tuple[int, int, int]]
+    ignore: int
+    size: int
+    seed: int
+    base: _Base
 
 
 @dataclass(frozen=True)
@@ -26,21 +51,16 @@ class ModelFolder:
 
 def write_model(folder: Path, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
     """Write both files; what was there before stays until both are complete."""
-    from safetensors.torch import save_file
-
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     broken = [name for name, tensor in kept.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if broken:
         raise WeightsError(f"{broken[0]} holds NaN or infinite numbers; such a model is not saved. Lower the rate.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as name:
-            unfinished = Path(name)
-            save_file(kept, unfinished / WEIGHTS, metadata={"format": "pt"})
+        with together(folder, WEIGHTS, CONFIG) as unfinished:
+            write_tensors(unfinished / WEIGHTS, kept)
             text = json.dumps({"format": FORMAT, **config}, indent=2) + "\n"
             (unfinished / CONFIG).write_text(text, encoding="utf-8")
-            for file in (WEIGHTS, CONFIG):
-                (unfinished / file).replace(folder / file)
     except OSError as error:
         raise WeightsError(f"{folder} cannot be written: {error}. Choose another folder.") from error
 
@@ -59,6 +79,7 @@ def read_model(source: str | Path) -> ModelFolder:
             f"{folder} is in format {config.get('format')} (sensam {config.get('sensam')}); this sensam reads "
             f"format {FORMAT}. Install the sensam that wrote it."
         )
+    validate(_Config, config, where=str(folder / CONFIG))
     return ModelFolder(str(source), config, _read_weights(folder / WEIGHTS))
 
 

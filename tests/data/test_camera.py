@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensam.data.synthetic.camera import Equirectangular, Fisheye, Pinhole, Placement, distance_to_footprint
+from sensam.data.camera import Equirectangular, Fisheye, Pinhole, Placement, distance_to_footprint
 
 EYE = (1.0, -2.0, 1.5)
 

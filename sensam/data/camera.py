@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sensam.data.synthetic.fields import Field, Mask
+from sensam.data.raster import Field, Mask
 
 NEAR_M = 0.05
 _CORNERS = np.array(list(product((-1, 1), repeat=3)), np.float32)  # of a cube, 8 x 3
