@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from sensam.data.dataset import open_dataset
 from sensam.data.synthetic import FAMILIES, write
 from sensam.evaluate.compare.measure import measure, score
+from sensam.files import write_text
 from sensam.methods.base import MethodConfig
 from sensam.methods.cwsam import Cwsam, CwsamConfig, cross_entropy_per_pixel
 from sensam.nn.surgery import freeze_all_but
@@ -91,7 +92,7 @@ def sar_data(folder: Path, *, quick: bool) -> Path:
 
 
 def flood_data(folder: Path) -> Path | None:
-    """The shared Sentinel-1 scenes, if they are there: two to learn from (right edges: validation), two to test on."""
+    """Real Sentinel-1 scenes, if they are there: two to learn from (right edges: validation), two to test on."""
     root = Path(os.environ.get("SENSAM_REAL_DATA", "../shared/data")) / "s1_flood_sen1floods11"
     if not root.is_dir():
         return None
@@ -145,10 +146,7 @@ def run_cell(data: Path, entry: str, seed: int, rate: float, budget: Budget, fol
         "seconds": metrics["seconds"],
         "peak_mb": peak,
     }
-    record.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = record.with_suffix(".part")
-    unfinished.write_text(json.dumps(found))
-    unfinished.replace(record)
+    write_text(record, json.dumps(found))
     return found
 
 

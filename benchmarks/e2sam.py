@@ -28,19 +28,24 @@ from sensam.evaluate.compare import runner
 from sensam.evaluate.compare.gather import gather, report
 from sensam.evaluate.compare.plan import CONTROL, Cell, Plan, inheritance_folder, parse_plan
 from sensam.evaluate.outcome import Outcome
+from sensam.evaluate.triples import over_triples
 from sensam.evaluate.walk import GENTLE, LOSS
 from sensam.run import Model, load
 from sensam.sam.weights import load_sam
 from sensam.train.display import Display
 
 METHODS = ("scratch", "sam3", "resam", "repe", "e2sam", "unet")
-SHARES = (1.0, 0.1, 0.01)
+SHARES = {"seafog": (1.0, 0.1, 0.01), "water12_hls": (1.0, 0.1)}  # of the labels; a hundredth of 95 tiles is one
 KNOWING = ("sam3", "resam", "e2sam")  # their encoders come from SAM or have inherited from it
 # Steps on labels: so many that methods can be told apart. Ten classes of very different size in 95 tiles take longer
 # than two do: by validation E2SAM had 0.18 after 400 steps, 0.25 after 800, 0.29 after 2000.
 ON_GENERATED, ON_REAL = 250, 400
 STEPS = {**dict.fromkeys(GENERATED, ON_GENERATED), "worldcover12_hls": 2000}
-MISSING, BRIEF = "e2sam, bands go missing", "e2sam, a quarter of inheritance"
+MISSING = "e2sam, bands go missing"
+TRIPLES = (("B03", "B02", "B01"), ("B07", "B06", "B05"), ("B14", "B04", "B03"))  # of sea fog
+# Entries that also inherit for a part of the steps. On land cover inheritance counts most, and `detail` shows it.
+PARTS = {"a quarter": 4, "half": 2}
+SHORTENED = {"seafog": ("e2sam", ("a quarter",)), "worldcover12_hls": ("e2sam, detail", ("a quarter", "half"))}
 DAYTIME = ("scratch", "repe", "e2sam")  # entries of `drive` that also learn by day alone
 DETAILED = ("scratch", "e2sam")  # entries that are also tried with a decoder that sees pixels
 Say = Callable[[str], None]
@@ -56,7 +61,14 @@ def entries(name: str, settings: dict[str, Any], inherit_steps: int) -> dict[str
     found["e2sam, detail"]["students_of"] = "e2sam"
     if name == "seafog":
         found[MISSING] = once("e2sam", {**settings, "band_dropout": 0.3})
-        found[BRIEF] = once("e2sam", settings) | {"inherit_steps": max(1, inherit_steps // 4)}
+        for triple in TRIPLES:  # "C3*"
+            found[f"sam3, {' '.join(triple)}"] = once("sam3", {**recipe("sam3"), "triple": triple})
+    if name in SHORTENED:
+        whole, parts = SHORTENED[name]
+        for words in parts:
+            steps = max(1, inherit_steps // PARTS[words])
+            shorter = once("e2sam", found[whole]["settings"]) | {"inherit_steps": steps}
+            found[f"{whole}, {words} of inheritance"] = shorter
     if name == "drive":
         for method in DAYTIME:
             found[f"{method}, day alone"] = {**found[method], "domains": ["daytime"]}
@@ -80,7 +92,7 @@ def make_plan(name: str, data: Path, arguments: argparse.Namespace) -> Plan:
         "data": str(data),
         "entries": entries(name, settings, arguments.inherit_steps),
         "seeds": arguments.seeds,
-        "shares": list(SHARES) if name == "seafog" and not arguments.quick else [1.0],
+        "shares": list(SHARES.get(name, (1.0,))) if not arguments.quick else [1.0],
         "steps": arguments.steps or STEPS.get(name, ON_REAL),
         "inherit_steps": arguments.inherit_steps,
         "inherit": {"optimiser": "muon"},
@@ -105,7 +117,7 @@ def contest(plan: Plan, folder: Path, settings: MachineSettings, jobs: int, say:
     outcome = gather(plan, folder)
     page = report(plan, folder, outcome)
     say(f"{plan.steps} steps on labels for every entry; e2sam {plan.inherit_steps} without before; {CONTROL}: both.")
-    for line in [*ranking_lines(outcome), headline(outcome)]:
+    for line in [*ranking_lines(outcome), headline(outcome), *over_triples(plan, outcome)]:
         say(line)
     for share in sorted(plan.shares):
         if share < 1:

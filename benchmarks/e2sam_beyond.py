@@ -51,15 +51,18 @@ def one_click(predictor: Predictor, dataset: Dataset, split: str, most: int | No
     return mean(found)
 
 
-def best_triple(sam: Sam, dataset: Dataset, split: str, candidates: int, most: int) -> tuple[Triple, float]:
-    """SAM's best fixed triple, chosen where nothing is tested: the RGB-like one and others drawn by a fixed seed."""
+def best_triple(sam: Sam, dataset: Dataset, split: str, candidates: int, most: int) -> tuple[Triple, float, int]:
+    """SAM's best fixed triple, its score, and of how many; the RGB-like one and others drawn by a fixed seed.
+
+    It is chosen where nothing is tested.
+    """
     bands = len(dataset.sensor.bands)
     every = list(permutations(range(bands), 3))
     drawn = np.random.default_rng(0).permutation(len(every))[:candidates]
     triples = dict.fromkeys([dataset.sensor.display, *(every[place] for place in drawn)])
     scores = {t: one_click(three_band_predictor(sam, dataset.sensor, t), dataset, split, most) for t in triples}
     winner = max(scores, key=scores.__getitem__)
-    return winner, scores[winner]
+    return winner, scores[winner], len(scores)
 
 
 def clicks_without_labels(
@@ -67,14 +70,14 @@ def clicks_without_labels(
 ) -> None:
     """One-click mIoU on the test split: SAM on three bands against students that never saw a label."""
     dataset = fit_dataset(dataset, students[0].sensor)
-    triple, chosen_by = best_triple(sam, dataset, "val", candidates, most)
+    triple, chosen_by, tried = best_triple(sam, dataset, "val", candidates, most)
     names = " ".join(dataset.sensor.band_names[band] for band in triple)
     say(f"\none click, no labels: {dataset.name}, mean IoU over the regions of the test split")
     rgb = one_click(three_band_predictor(sam, dataset.sensor, dataset.sensor.display), dataset, "test")
     best = one_click(three_band_predictor(sam, dataset.sensor, triple), dataset, "test")
     say(f"  SAM on its RGB-like triple                {100 * rgb:.1f}")
     say(f"  SAM on its best triple                    {100 * best:.1f}")
-    say(f"    that is {names}, the best of {candidates + 1} on validation with {100 * chosen_by:.1f}")
+    say(f"    that is {names}, the best of {tried} on validation with {100 * chosen_by:.1f}")
     for way in WAYS:
         if way == "neck" and not getattr(students[0].method.config, "neck_loss", 0):
             continue
