@@ -1,7 +1,7 @@
 """What benchmarks/e2sam.py measures beyond class maps: clicks without labels, missing bands, how inheriting went."""
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import permutations
 from pathlib import Path
 from statistics import mean
@@ -24,7 +24,7 @@ from sensam.train.confusion import Confusion, count
 
 SMALLEST = 0.01  # of the image: a region that is worth a click
 MISSING = (0, 1, 2, 4, 8)  # bands
-WAYS = ("rgb", "average", "neck")
+WAYS = ("rgb", "average", "neck")  # what SAM's mask decoder reads of a student; the last where its neck was taught
 
 
 def regions(label_HW: NDArray[np.integer], ignore: int) -> Iterator[NDArray[np.bool_]]:
@@ -66,10 +66,16 @@ def best_triple(sam: Sam, dataset: Dataset, split: str, candidates: int, most: i
 
 
 def clicks_without_labels(
-    sam: Sam, students: Sequence[Model], dataset: Dataset, *, candidates: int, most: int, say: Callable[[str], None]
+    sam: Sam,
+    students: Mapping[str, Sequence[Model]],
+    dataset: Dataset,
+    *,
+    candidates: int,
+    most: int,
+    say: Callable[[str], None],
 ) -> None:
-    """One-click mIoU on the test split: SAM on three bands against students that never saw a label."""
-    dataset = fit_dataset(dataset, students[0].sensor)
+    """One-click mIoU on the test split: SAM on three bands against students that never saw a label, by entry."""
+    dataset = fit_dataset(dataset, next(iter(students.values()))[0].sensor)
     triple, chosen_by, tried = best_triple(sam, dataset, "val", candidates, most)
     names = " ".join(dataset.sensor.band_names[band] for band in triple)
     say(f"\none click, no labels: {dataset.name}, mean IoU over the regions of the test split")
@@ -78,11 +84,12 @@ def clicks_without_labels(
     say(f"  SAM on its RGB-like triple                {100 * rgb:.1f}")
     say(f"  SAM on its best triple                    {100 * best:.1f}")
     say(f"    that is {names}, the best of {tried} on validation with {100 * chosen_by:.1f}")
-    for way in WAYS:
-        if way == "neck" and not getattr(students[0].method.config, "neck_loss", 0):
-            continue
-        scores = [one_click(inherited_predictor(model.method, way), dataset, "test") for model in students]
-        say(f"  inherited student by {way:<8} {spread(scores)} over {len(scores)} seeds")
+    for entry, models in students.items():
+        for way in WAYS:
+            if way == "neck" and not getattr(models[0].method.config, "neck_loss", 0):
+                continue
+            scores = [one_click(inherited_predictor(model.method, way), dataset, "test") for model in models]
+            say(f"  student of {entry} by {way}: {spread(scores)} over {len(scores)} seeds")
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ Say = Callable[[str], None]
 def margins(outcome: Outcome, say: Say) -> None:
     """E2SAM over every other entry at every share of the labels, on the same seeds and images."""
     scores = [{entry: pseudovalues(c) for entry, c in outcome.confusions(s).items()} for s in outcome.shares]
-    for ours in OURS:
+    for ours in [each for each in OURS if each in outcome.entries]:
         say(f"\n{ours} over, points of mIoU (95 %) | " + " | ".join(f"{100 * share:g} %" for share in outcome.shares))
         for other in outcome.entries:
             if other != ours:
