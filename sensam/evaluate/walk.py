@@ -102,6 +102,8 @@ def walk(out: Path, budget: Budget, *, teacher: str = "nano", say: Say = print) 
 
 def _clear(out: Path) -> None:
     """Take away what an earlier demonstration left, and nothing else."""
+    if out.resolve() == Path.cwd():  # where other commands keep their own runs/
+        raise InputError(f"{out} is where you stand, and a demonstration clears its folder. Name another: demo/")
     marker = out / ".demonstration"
     taken = [name for name in (DATA, SCENE, RUNS, MAPS) if (out / name).exists()]
     if taken and not marker.exists():

@@ -32,8 +32,10 @@ from sensam.nn.selector import choose_from_bank, draw_bank, draw_triples
 from sensam.sam.anatomy import SIZES, Anatomy
 from sensam.sam.encoder import ImageEncoder
 from sensam.sam.model import Sam
+from sensam.sam.weights import load_sam
 from sensam.types import Batch
 
+NECKS = ("teacher", "random")  # of a student, where it is not another SAM's
 BANK = 16  # triples of an image whose features are kept: with 16 bands every band comes three times
 # What the authors' code did; settings that are given still count.
 AS_PUBLISHED: Mapping[str, Any] = {"teacher_input": "raw", "one_triple_a_step": True, "noisy_teacher": True}
@@ -44,7 +46,7 @@ class E2SamConfig(SegmentingConfig):
 
     student: Literal["teacher", "nano", "b", "l", "h"] = "teacher"  # shaped like the teacher, or of a built-in size
     student_init: Literal["random", "sam"] = "random"  # "sam" starts from the teacher, its patches inflated
-    neck_init: Literal["teacher", "random"] = "teacher"
+    neck_init: str = "teacher"  # or "random", or another SAM whose neck it is: b, l, h, a hub id, a folder, a .pth
     neck_loss: float = Field(default=0.0, ge=0)  # weight with which the student's own neck inherits along
     match: Literal["mse", "mmd_batch", "mmd_token"] = "mse"
     align_before_shared: bool = False  # compare before the shared half of the neck, as the code for SHIFT did
@@ -106,6 +108,13 @@ class E2Sam(Method):
         self.net = SegmentingNet(_student(task, config), max(1, len(task.classes)), detail=config.detail)
         self.branches = Branches(task.bands, self.net.encoder.anatomy.width, theirs.embedding)
         self.merge = Merge(theirs.embedding)
+        if config.neck_init not in NECKS:
+            _take_neck(self.net.encoder, load_sam(config.neck_init))
+
+    def config_at_rest(self) -> E2SamConfig:
+        """A finished model holds its neck: the SAM that it was borrowed from need not be there any more."""
+        is_borrowed = self.config.neck_init not in NECKS
+        return self.config.model_copy(update={"neck_init": "teacher"}) if is_borrowed else self.config
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -270,10 +279,21 @@ def _student(task: Task, config: E2SamConfig) -> ImageEncoder:
         body["patch_embed.projection.weight"] = kernel.repeat(1, task.bands, 1, 1)
         _copy(student, body)
     if config.neck_init == "teacher":
-        # A student of another width cannot take the first half over: its tokens are not the teacher's.
-        halves = ("neck.",) if shape.width == theirs.width else ("neck.conv2.", "neck.layer_norm2.")
-        _copy(student, {name: weight for name, weight in given.items() if name.startswith(halves)})
+        _take_neck(student, task.sam)
     return student
+
+
+def _take_neck(student: ImageEncoder, sam: Sam) -> None:
+    """Of a SAM's neck what fits: a student of another width cannot take the first half, its tokens are not SAM's."""
+    own, theirs = student.anatomy, sam.anatomy
+    if own.embedding != theirs.embedding:
+        raise SettingsError(
+            f"neck_init names a SAM whose embedding has {theirs.embedding} channels, the teacher's {own.embedding}. "
+            "Leave neck_init out, or name a SAM whose embedding is like the teacher's."
+        )
+    halves = ("neck.",) if own.width == theirs.width else ("neck.conv2.", "neck.layer_norm2.")
+    given = sam.vision_encoder.state_dict()
+    _copy(student, {name: weight for name, weight in given.items() if name.startswith(halves)})
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,7 @@ class _Course:
         trackers = self._trackers(progress) if is_first else ()
         with ExitStack() as closing:
             for tracker in trackers:
-                closing.callback(tracker.close)
+                closing.push(partial(_close_tracker, tracker))
             for number in range(progress.stage, len(self.stages)):
                 if number > progress.stage:
                     progress = Progress(stage=number, results=progress.results, seconds=progress.seconds)
@@ -310,6 +311,10 @@ def _chosen(method: Method, settings: RunSettings, earlier: ModelFolder | None) 
     if not left:
         raise SettingsError(f"{earlier.source} has been through {', '.join(names)} already: there is nothing to train.")
     return left
+
+
+def _close_tracker(tracker: Tracker, failure: type[BaseException] | None, *_: object) -> None:
+    tracker.close(finished=failure is None)
 
 
 def _steps(progress: Progress) -> int:

@@ -254,13 +254,14 @@ class StageRun:
         is_better = math.isfinite(score) and (
             best is None or (score > best.score if judge.higher_is_better else score < best.score)
         )
-        if not math.isfinite(score) and best is None and not progress.stale:
+        if not math.isfinite(score) and best is None and progress.step == min(self.validates_at):
             self.desk.display.say(
                 f"stage {self.lesson.stage.name}: val {judge.decides} is {score}, because split "
                 f"{self.lesson.settings.val_split!r} has {LACKING.get(judge.decides, 'no finite loss')}; "
                 "without another the stage keeps its last weights"
             )
-        progress.stale = 0 if is_better else progress.stale + 1
+        if math.isfinite(score):  # where nothing was measured, nothing has got worse
+            progress.stale = 0 if is_better else progress.stale + 1
         if is_better:
             name = f"best-{self.lesson.number}-{progress.step:08d}.safetensors"
             if self.desk.fabric.is_global_zero:

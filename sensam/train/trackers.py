@@ -18,7 +18,7 @@ class Tracker(Protocol):
 
     def add(self, row: Row, at: int) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self, *, finished: bool = True) -> None: ...
 
 
 class TensorBoardTracker:
@@ -33,7 +33,7 @@ class TensorBoardTracker:
         for name, value in _numbers(row).items():
             self._writer.add_scalar(f"{row['name']}/{name}", value, at)
 
-    def close(self) -> None:
+    def close(self, *, finished: bool = True) -> None:  # noqa: ARG002 - event files do not say how a run ended
         self._writer.close()
 
 
@@ -76,8 +76,8 @@ class MlflowTracker:
         ]
         self._client.log_batch(self._run, metrics=metrics)
 
-    def close(self) -> None:
-        self._client.set_terminated(self._run)
+    def close(self, *, finished: bool = True) -> None:
+        self._client.set_terminated(self._run, "FINISHED" if finished else "FAILED")
 
 
 def start_trackers(

@@ -42,6 +42,15 @@ def test_nobody_elses_folder_is_cleared(tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "mine.txt").read_text() == "keep"
 
 
+def test_the_folder_where_all_commands_keep_their_runs_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="Name another"):
+        walk(Path(), TINY)
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_file_in_the_way(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "taken").write_text("mine")
     assert run("demo", tmp_path / "taken") == 2

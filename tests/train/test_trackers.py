@@ -71,11 +71,25 @@ def test_a_record_that_cannot_be_kept_is_told_with_what_to_set(tmp_path: Path, m
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("finished", "word"), [(True, "FINISHED"), (False, "FAILED")])
+def test_mlflow_hears_how_a_run_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str, *, finished: bool
+) -> None:
+    client = Requests()
+    entities = SimpleNamespace(Param=lambda *fields: fields, Metric=lambda *fields: fields)
+    monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(MlflowClient=lambda: client, entities=entities))
+    monkeypatch.setitem(sys.modules, "mlflow.entities", entities)
+    (tracker,) = start_trackers(["mlflow"], tmp_path, start=0, settings={})
+    tracker.close(finished=finished)
+    assert client.ends == [("r", word)]
+
+
 class Requests:
     """Stands in for MLflow's client: notes what it is asked."""
 
     def __init__(self) -> None:
         self.batches: list[dict[str, Any]] = []
+        self.ends: list[tuple[str, str]] = []
 
     def get_experiment_by_name(self, _: str) -> SimpleNamespace:
         return SimpleNamespace(experiment_id="1")
@@ -85,6 +99,9 @@ class Requests:
 
     def log_batch(self, _: str, **given: Any) -> None:
         self.batches.append(given)
+
+    def set_terminated(self, run: str, status: str) -> None:
+        self.ends.append((run, status))
 
 
 def test_mlflow_hears_of_every_setting_and_takes_a_row_in_one_request(
