@@ -35,6 +35,7 @@ from sensam.evaluate.triples import over_triples
 from sensam.files import write_text
 from sensam.run import Model, load
 from sensam.sam.weights import load_sam
+from sensam.train.confusion import MIOU_MEANS
 from sensam.train.display import Display
 
 Say = Callable[[str], None]
@@ -48,7 +49,7 @@ def contest(plan: Plan, folder: Path, settings: MachineSettings, jobs: int, say:
     outcome = gather(plan, folder)
     page = report(plan, folder, outcome)
     say(f"{plan.steps} steps on labels for every entry; e2sam {plan.inherit_steps} without before, {CONTROL} with.")
-    for line in [*ranking_lines(outcome), headline(outcome), *over_triples(plan, outcome)]:
+    for line in [*ranking_lines(outcome), MIOU_MEANS, headline(outcome), *over_triples(plan, outcome)]:
         say(line)
     for share in sorted(plan.shares):
         if share < 1:
@@ -82,15 +83,17 @@ def finished(plan: Plan, folder: Path, entry: str) -> list[Model]:
 def beyond(name: str, plan: Plan, folder: Path, outcome: Outcome, extent: Extent, say: Say) -> None:
     """What a ranking of class maps does not show."""
     dataset = open_dataset(plan.data)
-    logs = [inheritance_folder(folder, "e2sam", seed) / "log.csv" for seed in plan.seeds]
-    inheritance_curve(logs, say)
+    if "e2sam" in plan.entries:
+        inheritance_curve([inheritance_folder(folder, "e2sam", seed) / "log.csv" for seed in plan.seeds], say)
     if name not in GENERATED:
         return
     by_entry = {entry: students(plan, folder, entry) for entry in ("e2sam", NECK) if entry in plan.entries}
-    sam = load_sam(plan.teacher)
-    clicks_without_labels(sam, by_entry, dataset, candidates=extent.candidates, most=extent.looked_at, say=say)
-    if name == "seafog":
-        missing_bands({entry: finished(plan, folder, entry) for entry in ("e2sam", MISSING)}, dataset, say)
+    if by_entry:
+        sam = load_sam(plan.teacher)
+        clicks_without_labels(sam, by_entry, dataset, candidates=extent.candidates, most=extent.looked_at, say=say)
+    if MISSING in plan.entries:
+        both = [entry for entry in ("e2sam", MISSING) if entry in plan.entries]
+        missing_bands({entry: finished(plan, folder, entry) for entry in both}, dataset, say)
     if name == "drive":
         by_domain(outcome, say)
 
@@ -101,6 +104,7 @@ def parse() -> argparse.Namespace:
     extent.add_argument("--quick", dest="extent", action="store_const", const=QUICK, default=FULL)
     extent.add_argument("--long", dest="extent", action="store_const", const=LONG)
     parser.add_argument("--sets", nargs="+", choices=SETS, help="all of them by default")
+    parser.add_argument("--entries", nargs="+", default=(), help="only these; the folder must not hold others")
     parser.add_argument("--steps", type=int, help="on labels, for every entry; otherwise as a set needs")
     parser.add_argument("--inherit-steps", type=int, help="without labels; otherwise as a set needs")
     for each in fields(Lesson):
@@ -117,7 +121,7 @@ def asked_for(arguments: argparse.Namespace) -> Extent:
     extent: Extent = arguments.extent
     given = {"steps": arguments.steps, "inherit_steps": arguments.inherit_steps}
     same = {name: dict.fromkeys(SETS, value) for name, value in given.items() if value is not None}
-    return replace(extent, **same, sets=tuple(arguments.sets or extent.sets))
+    return replace(extent, **same, sets=tuple(arguments.sets or extent.sets), only=tuple(arguments.entries))
 
 
 def _say(lines: list[str], line: str) -> None:

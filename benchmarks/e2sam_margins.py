@@ -38,7 +38,8 @@ def beside_single_pixels(name: str, outcome: Outcome, say: Say) -> None:
         return
     of, bar = PER_PIXEL[name]
     say(f"\nIoU of {of or 'all classes, their mean'}; gradient boosting of single pixels has {bar:.3f}")
+    width = max(map(len, outcome.entries)) + 2
     for entry in outcome.entries:
         score = outcome.class_scores(entry).get(of) if of else outcome.curve(entry).get(outcome.full)
         if score is not None:
-            say(f"  {entry:<28}{score[0]:.3f} ± {score[1]:.3f}  {'above' if score[0] > bar else 'BELOW'}")
+            say(f"  {entry:<{width}}{score[0]:.3f} ± {score[1]:.3f}  {'above' if score[0] > bar else 'BELOW'}")

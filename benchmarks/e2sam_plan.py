@@ -33,11 +33,12 @@ class Extent:
     candidates: int = 40  # triples among which SAM's best is looked for
     looked_at: int = 6  # images by which it is chosen
     asks_everything: bool = False  # every entry on every set
+    only: tuple[str, ...] = ()  # these entries, where a question needs no others
 
 
 SETS = (*GENERATED, *TILES, *SCENES)
 SCARCE = (1.0, 0.1, 0.01)
-QUICK = Extent("quick", ("seafog",), {"seafog": 40}, {"seafog": 80}, candidates=4, looked_at=2)
+QUICK = Extent("quick", ("seafog",), dict.fromkeys(SETS, 40), dict.fromkeys(SETS, 80), candidates=4, looked_at=2)
 FULL = Extent(
     "full",
     SETS,
@@ -72,15 +73,16 @@ class Lesson:
 def make_plan(name: str, data: Path, extent: Extent, lesson: Lesson) -> Plan:
     """One budget for all; only where labels are what is scarce are shares of them tried."""
     inherit_steps = extent.inherit_steps[name]
+    asked = entries(name, extent, {"triples": lesson.triples, "log_picks": True})
     values = {
         "data": str(data),
-        "entries": entries(name, extent, {"triples": lesson.triples, "log_picks": True}),
+        "entries": {entry: each for entry, each in asked.items() if not extent.only or entry in extent.only},
         "seeds": lesson.seeds,
         "shares": list(extent.shares.get(name, (1.0,))),
         "steps": extent.steps[name],
         "inherit_steps": inherit_steps,
         "inherit": {"optimiser": "muon"},
-        "control": extent.asks_everything,
+        "control": extent.asks_everything and not extent.only,
         "teacher": lesson.teacher,
         "train": {
             "size": lesson.size,

@@ -25,6 +25,8 @@ from sensam.cli.train import train
 from sensam.errors import SensamError
 from sensam.version import __version__
 
+INTERRUPTED = 130  # typer's exit code after Ctrl-C, which it passes over in silence
+
 app = typer.Typer(
     name="sensam",
     help="Segment Anything, for every sensor.",
@@ -73,6 +75,10 @@ def main() -> None:
     """Run a command; a mistake of the user, a full disk or full memory becomes one line on stderr and exit code 2."""
     try:
         app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            typer.echo("stopped", err=True)
+        raise
     except SensamError as mistake:
         typer.echo(f"error: {mistake}", err=True)
         sys.exit(2)

@@ -80,10 +80,13 @@ def _run(plan: "Plan", out: Path, machine: Any, *, jobs: int, retry: bool, worke
 def _print(plan: "Plan", outcome: Any, page: Path) -> None:
     from sensam.evaluate.answer import headline, ranking_lines, recommend
     from sensam.evaluate.triples import over_triples
+    from sensam.train.confusion import MIOU_MEANS
 
     typer.echo("")
     for line in [*ranking_lines(outcome), *over_triples(plan, outcome)]:
         typer.echo(line)
+    if outcome.classes:
+        typer.echo(MIOU_MEANS)
     for line in outcome.skipped:
         typer.echo(f"left out: {line}")
     choice = recommend(outcome)

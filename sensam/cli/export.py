@@ -44,11 +44,13 @@ def export(
         raise unknown("--format", format, FORMATS)
     if format != "onnx" and (int8 or any_size or split):
         raise SettingsError("--int8, --any-size and --split belong to --format onnx.")
+    from sensam.export.hub import CARD
+    from sensam.export.split import ENCODER
     from sensam.files import try_place
     from sensam.run.model import load
 
     path = out or Path(PLACES["split" if split else format])
-    try_place(path / "model" if format == "hf" or split else path)
+    try_place(path / ENCODER if split else path / CARD if format == "hf" else path)
     found = load(model, base=base)
     side = found.segmenter.size if tile is None else tile
     if side < 1:

@@ -1,12 +1,13 @@
 """`sensam inherit`: a student for all bands learns what SAM sees, from images without a single label."""
 
+import re
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-SHAPING = ("settings", "method")  # what begins so shapes the student, and fine-tuning needs it too
+SHAPING = ("settings",)  # what begins so shapes the student, and fine-tuning needs it too
 
 
 def inherit(
@@ -51,7 +52,7 @@ def inherit(
     begin = ["--teacher", settings.teacher, "--set", f"begin_from={out}"]
     words = ["sensam", "train", str(data), "--method", METHOD, *begin]
     for given in assign or []:
-        if given.partition(".")[0].strip() in SHAPING:
+        if re.split(r"[.=]", given, maxsplit=1)[0].strip() in SHAPING:
             words += ["--set", given]
     words += ["--out", "runs/finetuned"]
     console.print(f"the student is in {out / 'model'}; with labels: {shlex.join(words)}", soft_wrap=True)

@@ -28,6 +28,7 @@ def reproduce(
     out: Annotated[Path, typer.Option(help="Folder of the runs; the same one goes on with them.")] = Path(
         "runs/reproduce"
     ),
+    retry: Annotated[bool, typer.Option("--retry", help="Try again what failed before.")] = False,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu, mps.")] = "auto",
     results: Annotated[Path | None, typer.Option(help="Also write the verdicts into this JSON.")] = None,
     table: Annotated[Path | None, typer.Option(help="Also put the table of --results into this Markdown file.")] = None,
@@ -55,7 +56,7 @@ def reproduce(
     scale = Scale(seeds=seeds, steps=steps, teacher=teacher, size=size, scenes=scenes)
     machine = validate(MachineSettings, {"accelerator": accelerator}, "machine")
     for each in papers:
-        verdicts = run(each, chosen[each.key], out, scale, machine, data=given, say=typer.echo)
+        verdicts = run(each, chosen[each.key], out, scale, machine, data=given, retry=retry, say=typer.echo)
         _print(each, verdicts)
         if results is not None:
             write_results(results, each, verdicts, scale, given)

@@ -30,7 +30,7 @@ def train(
         bool, typer.Option("--compile", help="Compile the decoder: faster after ten minutes, needs a C++ compiler.")
     ] = False,
 ) -> None:
-    """Teach nano on generated scenes in three terms, as the weights that ship were taught. A stopped run goes on.
+    """Teach nano on generated scenes in three terms, by the recipe of the weights that ship. A stopped run goes on.
 
     Example: [bold]sensam teacher train runs/nano[/bold]
     """

@@ -20,7 +20,9 @@ def train(
     teacher: Annotated[
         str | None, typer.Option(help="SAM: nano, b, l, h, a hub id, a folder, or a .pth.", show_default="nano")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of everything random.", show_default="0")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**63 - 1, help="Of everything random.", show_default="0")
+    ] = None,
     assign: Annotated[
         list[str] | None,
         typer.Option(
@@ -77,7 +79,7 @@ def _recorded(folder: Path, assign: list[str], *, needed: bool) -> dict[str, Any
         return {**loosened(read_settings(path), assign), "out": str(folder)}
     if needed:
         raise InputError(
-            f"{folder} holds no run to go on with. Correct --out, or begin one: sensam train DATA --method"
+            f"{folder} holds no run to go on with. Correct --out, or begin one: sensam train DATA --method NAME"
         )
     return {}
 

@@ -83,11 +83,12 @@ def find(root: Path, files: FilesSpec, folder: str | None) -> dict[str, Path]:
     matcher = re.compile(_as_regex(pattern))
     found: dict[str, Path] = {}
     for path in sorted(root.glob(_as_glob(pattern))):
-        match = matcher.fullmatch(path.relative_to(root).as_posix())
-        if match is None or path.name.startswith("."):
+        place = path.relative_to(root)
+        match = matcher.fullmatch(place.as_posix())
+        if match is None or any(part.startswith(".") for part in place.parts):  # such as what is being written
             continue
         if files.key is not None:
-            match = re.search(files.key, path.relative_to(root).as_posix())
+            match = re.search(files.key, place.as_posix())
             if match is None:
                 raise InputError(f"{path} has no key: the expression {files.key!r} finds nothing in its name.")
         key = "/".join(part.strip("/") for part in match.groups() if part) or path.stem

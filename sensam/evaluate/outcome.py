@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sensam.errors import InputError
 from sensam.evaluate.records import CellRecord, Evidence, Part
 from sensam.evaluate.statistics import Confusion, Standing, rank, score_of, summary
+from sensam.train.confusion import Confusion as ClassMatrix
 
 CellKey = tuple[str, int, float]  # entry, seed, share
 
@@ -116,6 +117,15 @@ class Outcome:
         rows = [_iou(self.evidence[key].confusion_NKK.sum(0)) for key in self._keys(entry)]
         columns = zip(self.classes, np.array(rows).T, strict=True)
         return {name: summary(column.tolist()) for name, column in columns if not np.isnan(column).any()}
+
+    def metrics(self, entry: str) -> dict[str, tuple[float, float]]:
+        """Mean and deviation over seeds of every score that one number says; nothing where clicks were judged."""
+        if not self.classes:
+            return {}
+        found = [
+            ClassMatrix(self.evidence[key].confusion_NKK.sum(0), self.classes).summary() for key in self._keys(entry)
+        ]
+        return {name: summary([each[name] for each in found]) for name in found[0]}
 
     def domain_scores(self, entry: str) -> dict[str, tuple[float, float]]:
         """Mean and deviation over seeds of the mIoU in every domain."""

@@ -18,7 +18,7 @@ from sensam.evaluate.claims.studies import Scale, check_given, find_data, is_giv
 from sensam.evaluate.claims.verdict import Measured, Verdict, judge
 from sensam.evaluate.compare.gather import gather, report
 from sensam.evaluate.compare.plan import Plan
-from sensam.evaluate.compare.runner import open_bench, prepare, work
+from sensam.evaluate.compare.runner import forget_failures, open_bench, prepare, work
 from sensam.evaluate.outcome import Outcome
 from sensam.evaluate.report.features import has_domains, mixing
 from sensam.evaluate.statistics import Difference, compare, pseudovalues, score_of
@@ -46,9 +46,10 @@ def reproduce(
     machine: MachineSettings,
     *,
     data: Mapping[str, str] | None = None,
+    retry: bool = False,
     say: Say = lambda _: None,
 ) -> list[Verdict]:
-    """One verdict for each claim. Stopped and started again, finished cells are not computed anew."""
+    """One verdict for each claim. Started again, finished cells are not computed anew; with `retry` failed ones are."""
     given = data or {}
     check_given(given)
     _, studies = load_studies()
@@ -67,6 +68,8 @@ def reproduce(
     found: dict[str, StudyOutcome] = {}
     for name, plan in plans.items():
         out = folder / paper.key / name
+        if retry:
+            forget_failures(out)
         say(f"study {name}: {', '.join(plan.entries)}")
         work(open_bench(plan, out, machine, Display(None)), say)
         try:

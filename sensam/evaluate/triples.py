@@ -12,13 +12,13 @@ CHOICE = "triple"  # the setting by which methods that see three bands take them
 
 
 def over_triples(plan: Plan, outcome: Outcome) -> list[str]:
-    """A line for each method that was compared on several triples; nothing where there is none."""
+    """A line for each choice of methods that see three bands: over several triples, or labelled as of one."""
     found: defaultdict[tuple[str, str], dict[Names, float]] = defaultdict(dict)
     scores = {standing.name: 100 * standing.mean for standing in outcome.standings}
     for name, entry in plan.entries.items():
-        if CHOICE in entry.settings and name in scores:
+        if entry.settings.get(CHOICE) and name in scores:
             found[entry.method, _alike(entry)][tuple(entry.settings[CHOICE])] = scores[name]
-    return [f"{method}, {summarise(each)}" for (method, _), each in found.items() if len(each) > 1]
+    return [f"{method}, {summarise(each)}" for (method, _), each in found.items()]
 
 
 def summarise(scores: Mapping[Names, float]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
@@ -76,7 +77,7 @@ def walk(out: Path, budget: Budget, *, teacher: str = "nano", say: Say = print) 
     inheriting: dict[str, Any] = {
         "split": "unlabelled",
         "steps": budget.inherit_steps,
-        "optimiser": "muon",
+        "optimiser": "muon" if hasattr(torch.optim, "Muon") else "adamw",  # torch has it from 2.9 on
         "validations": 2,
     }
     inherit(data, out=student, settings={"triples": 2}, **common, **shared, **inheriting)

@@ -9,7 +9,7 @@ import yaml
 
 from sensam.errors import InputError
 from sensam.export.stac import FILE, write_item
-from sensam.files import whole, write_text
+from sensam.files import together, write_text
 from sensam.infer.segmenter import Segmenter
 
 CARD = "README.md"
@@ -21,9 +21,9 @@ def export_hub(folder: Path, out: Path, segmenter: Segmenter, config: Mapping[st
     if out.resolve() == folder.resolve():
         raise InputError(f"{out} is the model itself. Choose another folder with -o.")
     out.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
-        with whole(out / name) as unfinished:
-            shutil.copyfile(folder / name, unfinished)
+    with together(out, *FILES) as unfinished:
+        for name in FILES:
+            shutil.copyfile(folder / name, unfinished / name)
     write_text(out / CARD, card(segmenter, config))
     assets = {name.split(".")[0]: out / name for name in FILES}
     item = write_item(segmenter, out / FILE, assets, side=segmenter.size)

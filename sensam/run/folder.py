@@ -18,6 +18,7 @@ from sensam.train.checkpoint import Checkpoints
 
 DATA = "data.json"  # beside the checkpoints, whose weights mean nothing to other data
 WRITTEN = ("checkpoints", "log.csv", "metrics.json", "model", "report.html")  # beside run.yaml, in the end
+NOTHING = 1e-9  # what a mean of zero may come out as
 ROUNDING = 1e-6  # by which statistics measured on two machines may differ
 
 
@@ -40,7 +41,7 @@ def prepare(folder: Path, settings: RunSettings, dataset: Dataset, *, resume: bo
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{folder} cannot be made: {error}. Choose another --out.") from error
-        if not is_going_on:  # scores of a run whose checkpoints were removed are not those of this one
+        if not is_going_on and not is_finished(folder):  # scores without a model are of no run
             (folder / "metrics.json").unlink(missing_ok=True)
         write_settings(placed(settings), path)
         write_text(checkpoints.folder / DATA, json.dumps(data, indent=1) + "\n")
@@ -83,7 +84,10 @@ def describe_data(dataset: Dataset, settings: RunSettings) -> dict[str, Any]:
 
 
 def placed(settings: RunSettings) -> RunSettings:
-    """The settings with whole paths, which mean the same from any folder."""
+    """The settings with whole paths to data and models, which mean the same from any folder.
+
+    A method's own settings stay as they were given.
+    """
     data = Path(settings.data).resolve()
     paths = {"data": str(data.parent if data.name == FILE_NAME else data)}
     for name in ("begin_from", "teacher"):
@@ -144,5 +148,5 @@ def _difference(earlier: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
 
 def _agree(one: Any, other: Any) -> bool:
     if isinstance(one, float) and isinstance(other, float):
-        return isclose(one, other, rel_tol=ROUNDING)
+        return isclose(one, other, rel_tol=ROUNDING, abs_tol=NOTHING)
     return bool(one == other)

@@ -37,7 +37,7 @@ def inherit(
         seed=seed,
         resume=resume,
         settings=with_cache(settings or {}, cache),
-        stages={STAGE: {**views_for(cache), **(stages or {}).get(STAGE, {})}},
+        stages={**(stages or {}), STAGE: {**views_for(cache), **(stages or {}).get(STAGE, {})}},
         stop_after=STAGE,
         machine=machine,
         quiet=quiet,

@@ -27,7 +27,7 @@ from sensam.run.assembly import (
     with_statistics,
 )
 from sensam.run.folder import flat, is_finished, prepare
-from sensam.run.model import Model, as_model, describe_model, gives_answers, save_model
+from sensam.run.model import Model, as_model, describe_model, gives_answers, load, save_model
 from sensam.sensors import Sensor
 from sensam.train.checkpoint import Checkpoints, Progress
 from sensam.train.clicking import ClickJudge
@@ -36,9 +36,10 @@ from sensam.train.journal import Journal
 from sensam.train.judges import ClassJudge, Judge, LossJudge
 from sensam.train.loop import Desk, Lesson, StageRun
 from sensam.train.machine import start_machine
-from sensam.train.trackers import Tracker, start_trackers
+from sensam.train.trackers import Tracker, check_trackers, start_trackers
 
 Loaders = tuple[Loader, Loader | None]  # of training and of validation
+STAYS = "the run in {folder} is finished: {model} stays as it is"
 
 
 def train(
@@ -97,8 +98,13 @@ def run(settings: RunSettings, *, resume: bool = False, display: Display | None 
     settings = settings.resolved({stage.name: stage.settings for stage in method.stages})
     # Before anything is written, or a typo would leave a run behind.
     loaders = tuple(_loaders(dataset, stage, settings, fabric) for stage in stages)
+    if fabric.is_global_zero:
+        check_trackers(settings.track)
     folder = Path(settings.out)
     is_going_on = prepare(folder, settings, dataset, resume=resume, fabric=fabric)
+    if not is_going_on and is_finished(folder):  # and its checkpoints were removed
+        display.say(STAYS.format(folder=folder, model=folder / "model"))
+        return load(folder)
     if method.adapts_sam and method.task.sam.loaded:
         display.say(f"given: {method.task.sam.loaded.headline}")
     return _Course(fabric, settings, dataset, method, stages, loaders, earlier, folder, display).teach(is_going_on)
@@ -132,7 +138,9 @@ class _Course:
     def teach(self, is_going_on: bool) -> Model:
         """All stages that are left, and the model at the end."""
         progress, optimisers = self._taken_up() if is_going_on else (Progress(), None)
-        if progress.is_done and progress.stage == len(self.stages) - 1 and is_finished(self.folder):
+        stays = progress.is_done and progress.stage == len(self.stages) - 1 and is_finished(self.folder)
+        self.fabric.barrier()  # or a slow process would find finished what the first has just written
+        if stays:
             return self._look_again()
         keep = (progress.stage, progress.step) if is_going_on else None
         is_first = self.fabric.is_global_zero
@@ -140,7 +148,7 @@ class _Course:
         trackers = self._trackers(progress) if is_first else ()
         with ExitStack() as closing:
             for tracker in trackers:
-                closing.push(partial(_close_tracker, tracker))
+                closing.push(partial(self._end_record, tracker))
             for number in range(progress.stage, len(self.stages)):
                 if number > progress.stage:
                     progress = Progress(stage=number, results=progress.results, seconds=progress.seconds)
@@ -206,6 +214,13 @@ class _Course:
         values = flat(self.settings.to_dict())
         return start_trackers(self.settings.track, self.folder, start=_steps(progress) + progress.step, settings=values)
 
+    def _end_record(self, tracker: Tracker, failure: type[BaseException] | None, *_: object) -> None:
+        """A server that is gone at the end must cost neither the model nor the reason why training stopped."""
+        try:
+            tracker.close(finished=failure is None)
+        except Exception as error:
+            self.display.say(f"the record could not be ended: {error}")
+
     def _judge(self, stage: Stage) -> Judge:
         task = self.method.task
         judges: dict[str, Judge] = {
@@ -219,7 +234,7 @@ class _Course:
         """The model of a run that is finished, of which nothing is written again."""
         names = self._names(len(self.stages))
         discard(self.method, spent(self.method, names))
-        self.display.say(f"the run in {self.folder} is finished: {self.folder / 'model'} stays as it is")
+        self.display.say(STAYS.format(folder=self.folder, model=self.folder / "model"))
         return self._at_rest(self._config(names))
 
     def _at_rest(self, config: Mapping[str, Any]) -> Model:
@@ -255,7 +270,7 @@ class _Course:
         """How to score what was taught."""
         if not gives_answers(self.method, done):
             return ""
-        clicks = " --clicks" if self.method.stages[-1].judged_by == "clicks" else ""
+        clicks = " --clicks" if type(self.method).forward is Method.forward else ""
         return f": sensam evaluate {self.folder} {self.settings.data}{clicks}"
 
 
@@ -311,10 +326,6 @@ def _chosen(method: Method, settings: RunSettings, earlier: ModelFolder | None) 
     if not left:
         raise SettingsError(f"{earlier.source} has been through {', '.join(names)} already: there is nothing to train.")
     return left
-
-
-def _close_tracker(tracker: Tracker, failure: type[BaseException] | None, *_: object) -> None:
-    tracker.close(finished=failure is None)
 
 
 def _steps(progress: Progress) -> int:

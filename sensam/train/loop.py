@@ -260,7 +260,7 @@ class StageRun:
                 f"{self.lesson.settings.val_split!r} has {LACKING.get(judge.decides, 'no finite loss')}; "
                 "without another the stage keeps its last weights"
             )
-        if math.isfinite(score):  # where nothing was measured, nothing has got worse
+        if best is not None or is_better:  # as long as nothing was measured, nothing has got worse
             progress.stale = 0 if is_better else progress.stale + 1
         if is_better:
             name = f"best-{self.lesson.number}-{progress.step:08d}.safetensors"

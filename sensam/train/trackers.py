@@ -41,25 +41,14 @@ class MlflowTracker:
     """A run of MLflow, where MLFLOW_TRACKING_URI says; resuming goes on with the same run."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        try:
-            from mlflow import MlflowClient
-            from mlflow.entities import Metric, Param
-        except ImportError as error:
-            raise MissingExtraError("Tracking with MLflow", "track") from error
+        self._client, experiment = _reach_mlflow()
+        from mlflow.entities import Metric, Param
+
         self._metric = Metric
         note = folder / "mlflow.txt"
-        try:
-            self._client = MlflowClient()
-            experiment = self._client.get_experiment_by_name("sensam")
-        except Exception as error:
-            if not type(error).__module__.startswith("mlflow"):
-                raise
-            raise SettingsError(
-                f"MLflow cannot record ({str(error).strip().partition(chr(10))[0]}). Set MLFLOW_TRACKING_URI to a "
-                "server, such as http://localhost:5000, or leave mlflow out of --set track=[...]."
-            ) from error
         if note.is_file():
             self._run = note.read_text(encoding="utf-8").strip()
+            self._client.update_run(self._run, "RUNNING")
             return
         number = experiment.experiment_id if experiment else self._client.create_experiment("sensam")
         self._run = self._client.create_run(number, run_name=folder.name).info.run_id
@@ -80,6 +69,12 @@ class MlflowTracker:
         self._client.set_terminated(self._run, "FINISHED" if finished else "FAILED")
 
 
+def check_trackers(names: Sequence[str]) -> None:
+    """Fail before anything is written where a record cannot be kept."""
+    if "mlflow" in names:
+        _reach_mlflow()
+
+
 def start_trackers(
     names: Sequence[str], folder: Path, *, start: int, settings: Mapping[str, Any]
 ) -> tuple[Tracker, ...]:
@@ -88,6 +83,24 @@ def start_trackers(
         TensorBoardTracker(folder, start) if name == "tensorboard" else MlflowTracker(folder, settings)
         for name in names
     )
+
+
+def _reach_mlflow() -> tuple[Any, Any]:
+    """MLflow's client, and sensam's experiment where there is one."""
+    try:
+        from mlflow import MlflowClient
+    except ImportError as error:
+        raise MissingExtraError("Tracking with MLflow", "track") from error
+    try:
+        client = MlflowClient()
+        return client, client.get_experiment_by_name("sensam")
+    except Exception as error:
+        if not type(error).__module__.startswith("mlflow"):
+            raise
+        raise SettingsError(
+            f"MLflow cannot record ({str(error).strip().partition(chr(10))[0]}). Set MLFLOW_TRACKING_URI to a "
+            "server, such as http://localhost:5000, or leave mlflow out of --set track=[...]."
+        ) from error
 
 
 def _numbers(row: Row) -> dict[str, float]:

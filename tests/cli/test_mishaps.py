@@ -17,8 +17,8 @@ from sensam.files import try_place, whole
 from tests.cli.conftest import Run
 
 
-def raising(error: BaseException) -> Callable[[], None]:
-    def fail() -> None:
+def raising(error: BaseException) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
     return fail
@@ -51,6 +51,14 @@ def test_a_failure_of_the_machine_is_one_line(
     assert said.startswith("error: ")
     assert told in said
     assert said.count("\n") == 1
+
+
+def test_ctrl_c_ends_with_a_word(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sensam.evaluate.walk.walk", raising(KeyboardInterrupt()))
+    assert run("demo", tmp_path / "demo") == command_line.INTERRUPTED
+    assert capsys.readouterr().err == "stopped\n"
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError(errno.EPIPE, "pipe"), KeyboardInterrupt(), OSError("unclear")])

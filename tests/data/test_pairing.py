@@ -40,8 +40,9 @@ def test_several_stars_make_one_key(tmp_path: Path) -> None:
     assert mask.parent.name == "s2"
 
 
-def test_two_stars_reach_any_depth(tmp_path: Path) -> None:
+def test_two_stars_reach_any_depth_but_not_what_is_hidden(tmp_path: Path) -> None:
     touch(tmp_path, "images/a.tif", "images/x/y/b.tif", "masks/a.png", "masks/x/y/b.png")
+    touch(tmp_path, "images/x/.unfinished-1/c.tif")  # as a write leaves it that was killed
     found = paired(tmp_path, images="images/**/*.tif", masks="masks/**/*.png", splits={"train": "*"})
     assert [item.key for item in found.items["train"]] == ["a", "x/y/b"]
     assert not found.without_mask

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -137,12 +138,18 @@ def test_a_small_reproduction_from_nothing_to_verdicts(
     scale = Scale(seeds=2, steps=2, teacher=str(tiny_sam), batch=2, size=32, scenes=9)
     paper = load_paper("e2sam")
     claims = restrict(paper, "a6, A9")
-    run = lambda: reproduce(paper, claims, tmp_path / "out", scale, MachineSettings(accelerator="cpu"))  # noqa: E731
+    run = partial(reproduce, paper, claims, tmp_path / "out", scale, MachineSettings(accelerator="cpu"))
     verdicts = run()
     assert [verdict.claim for verdict in verdicts] == ["A6", "A9"]
     assert len(verdicts[0].measured) == 3
     assert verdicts[0].word in {"undecided", "not supported", "supported"}
     assert run() == verdicts
+    failures = [next((tmp_path / "out").rglob("cells")) / "made-up.failed"]
+    failures[0].touch()
+    assert run() == verdicts
+    assert failures[0].exists()
+    assert run(retry=True) == verdicts
+    assert not failures[0].exists()
     results = tmp_path / "claims.json"
     write_results(results, paper, verdicts, scale, {})
     write_results(results, paper, [reproduction.settle_identity(paper.claim("A8"))], scale, {})

@@ -20,6 +20,7 @@ from sensam.evaluate.statistics import (
     rank,
     summary,
 )
+from sensam.train.confusion import Confusion as ClassMatrix
 
 Array = NDArray[np.float64]
 
@@ -130,6 +131,13 @@ def test_miou_by_brute_force() -> None:
     ious = [((true == k) & (answered == k)).sum() / ((true == k) | (answered == k)).sum() for k in range(4)]
     assert miou_of(table) == pytest.approx(np.mean(ious))
     assert np.isnan(miou_of(np.zeros((3, 3), np.int64)))
+
+
+@given(st.lists(st.integers(0, 9), min_size=9, max_size=9))
+def test_what_ranks_is_the_score_that_is_reported(counts: list[int]) -> None:
+    table = np.array(counts, np.int64).reshape(3, 3)
+    expected = ClassMatrix(table, ("a", "b", "c")).miou
+    assert float(miou_of(table)) == pytest.approx(expected, nan_ok=True)
 
 
 def test_pseudovalues_average_to_the_pooled_score() -> None:

@@ -25,8 +25,9 @@ def test_entries_that_differ_in_their_triple_alone_are_taken_together() -> None:
     chosen = plan(one=one, two=two, other=other, usual={"method": "sam3"}, scratch={"method": "scratch"})
     outcome = made_up_outcome({"one": 0.6, "two": 0.7, "other": 0.9, "usual": 0.8, "scratch": 0.5})
     scores = {standing.name: 100 * standing.mean for standing in outcome.standings}
-    (line,) = over_triples(chosen, outcome)
+    line, single = over_triples(chosen, outcome)
     mean = (scores["one"] + scores["two"]) / 2
     assert line.startswith(f"sam3, C3* over 2 triples: {mean:.1f} ± ")
     assert f"(a b c {scores['one']:.1f}; d e f {scores['two']:.1f})" in line
-    assert over_triples(plan(one=one, other=other), outcome) == []
+    assert single == f"sam3, C3, a single triple: a b c {scores['other']:.1f}"
+    assert over_triples(plan(usual={"method": "sam3"}), outcome) == []

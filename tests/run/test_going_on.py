@@ -1,5 +1,7 @@
 """A run goes on from the data it began with, and is begun where it overwrites nothing."""
 
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import yaml
 from PIL import Image
 
 from sensam.data.synthetic import family, write
-from sensam.errors import InputError, SensamError
+from sensam.errors import InputError, MissingExtraError, SensamError, SettingsError
 from sensam.run import train
 
 TINY = "tests.train.tiny:Tiny"
@@ -123,3 +125,37 @@ def test_a_run_goes_on_from_another_folder_and_by_another_path(
     run(Path("link"), out, resume=True)
     run(data / "dataset.yaml", out, resume=True)
     assert yaml.safe_load((out / "run.yaml").read_text())["data"] == str(data)
+
+
+def test_a_finished_run_stays_also_without_its_checkpoints(
+    finished: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = finished
+    copy = tmp_path / "run"
+    shutil.copytree(out, copy)
+    shutil.rmtree(copy / "checkpoints")
+    run(data, copy, resume=True, quiet=False)
+    assert "stays as it is" in capsys.readouterr().out
+    for name in ("metrics.json", "model/model.safetensors"):
+        assert (copy / name).read_bytes() == (out / name).read_bytes()
+    with pytest.raises(SettingsError, match="batch"):
+        run(data, copy, resume=True, batch=1)
+
+
+def test_a_method_that_learns_nothing_is_saved_as_it_is(
+    finished: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, _ = finished
+    train(data, method="zeroshot", out=tmp_path / "run", track=(), size=32)
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"sensam evaluate {tmp_path / 'run'} {data} --clicks" in said
+    assert (tmp_path / "run" / "model" / "config.json").is_file()
+
+
+def test_a_record_that_cannot_be_kept_leaves_no_run_behind(
+    finished: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with pytest.raises(MissingExtraError, match="track"):
+        run(finished[0], tmp_path / "run", track=("mlflow",))
+    assert not (tmp_path / "run").exists()

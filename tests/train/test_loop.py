@@ -115,9 +115,9 @@ def test_the_best_weights_are_kept_and_training_stops_when_nothing_gets_better(t
 
 
 def test_a_validation_that_measured_nothing_does_not_use_up_patience(tmp_path: Path) -> None:
-    judge = scripted(0.5, math.nan, math.nan, 0.4, 0.6, 0.1)
-    run = stage_run(tmp_path, Norms(), judge=judge, epochs=None, steps=6, validations=6, patience=2)
-    assert run.fit() == {"steps": 6, "best_step": 5, "val_miou": 0.6}
+    judge = scripted(math.nan, math.nan, math.nan, 0.6, 0.1, math.nan, 0.9)
+    run = stage_run(tmp_path, Norms(), judge=judge, epochs=None, steps=7, validations=7, patience=2)
+    assert run.fit() == {"steps": 6, "best_step": 4, "val_miou": 0.6}
 
 
 def test_the_rate_halves_after_epochs_and_not_after_steps(tmp_path: Path) -> None:

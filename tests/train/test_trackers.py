@@ -82,6 +82,8 @@ def test_mlflow_hears_how_a_run_ended(
     (tracker,) = start_trackers(["mlflow"], tmp_path, start=0, settings={})
     tracker.close(finished=finished)
     assert client.ends == [("r", word)]
+    start_trackers(["mlflow"], tmp_path, start=0, settings={})  # a resumed run goes on under the same name
+    assert client.ends[1:] == [("r", "RUNNING")]
 
 
 class Requests:
@@ -99,6 +101,9 @@ class Requests:
 
     def log_batch(self, _: str, **given: Any) -> None:
         self.batches.append(given)
+
+    def update_run(self, run: str, status: str) -> None:
+        self.ends.append((run, status))
 
     def set_terminated(self, run: str, status: str) -> None:
         self.ends.append((run, status))

@@ -23,6 +23,7 @@ from sensam.files import write_text
 from sensam.train.confusion import MIOU_MEANS
 
 PLOTS, TABLES = "plots", "tables"  # folders beside the page
+METRICS = {"miou": "mIoU", "macc": "mAcc", "allacc": "allAcc", "mf1": "F1", "csi": "CSI"}
 MOST_BARS = 6  # entries in one drawing of classes; the others stand in the table
 
 
@@ -40,8 +41,11 @@ class Extras:
 def write_report(outcome: Outcome, folder: Path, extras: Extras) -> Path:
     """Write report.html with its plots and tables beside it."""
     page = Page(f"{outcome.title}: which way of adapting SAM works best", _subtitle(outcome), _summary(outcome))
-    tables = [score_table(outcome), class_table(outcome), domain_table(outcome), label_table(outcome)]
-    scores, classes, domains, labels = (keep(table, folder) for table in tables)
+    tables = [
+        *(score_table(outcome), metric_table(outcome), class_table(outcome)),
+        *(domain_table(outcome), label_table(outcome)),
+    ]
+    scores, metrics, classes, domains, labels = (keep(table, folder) for table in tables)
     page.add(
         "ranking",
         "Ranking",
@@ -49,7 +53,7 @@ def write_report(outcome: Outcome, folder: Path, extras: Extras) -> Path:
         listing(ranking_lines(outcome), plain=True),
         _how_tested(outcome),
     )
-    page.add("scores", "Scores and costs", scores, _what_is_meant(outcome))
+    page.add("scores", "Scores and costs", scores, metrics, _what_is_meant(outcome))
     page.add("cost", "Cost beside quality", _trades(outcome, folder))
     page.add("labels", "With fewer labels", _labels(outcome, folder), labels)
     page.add("classes", "Classes", draw_bars(outcome, folder), classes, draw_pooled(outcome, folder))
@@ -141,6 +145,16 @@ def score_table(outcome: Outcome) -> Table:
         *("trained, M", "total, M", "training, s", "memory, MB", "GFLOP"),
     )
     return Table("scores", columns, tuple(rows), frozenset({0}))
+
+
+def metric_table(outcome: Outcome) -> Table:
+    """Every score that one number says, entries in the order of the ranking; without rows where clicks were judged."""
+    found = {standing.name: outcome.metrics(standing.name) for standing in outcome.standings}
+    names = [name for name in METRICS if name in next(iter(found.values()))]
+    columns = [column for name in names for column in (f"{METRICS[name]}, %", "± seeds")]
+    values = {entry: [100 * value for name in names for value in scores[name]] for entry, scores in found.items()}
+    rows = [_row(entry, row) for entry, row in values.items() if row]
+    return Table("metrics", ("entry", *columns), tuple(rows))
 
 
 def class_table(outcome: Outcome) -> Table:

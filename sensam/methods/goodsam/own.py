@@ -1,5 +1,7 @@
 """A model that sensam trained, as the assistant: shown what it was trained on, whatever the task's statistics."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +25,7 @@ class OwnModel(nn.Module):
         our_mean, our_std = our_mean[self.chosen], our_std[self.chosen]
         self.register_buffer("gain_C11", torch.from_numpy(our_std / std)[:, None, None])
         self.register_buffer("bias_C11", torch.from_numpy((our_mean - mean) / std)[:, None, None])
-        self.net = _answering(method, folder.config["stages"][-1])
+        self.net = _answering(method, folder.config["stages"])
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -44,10 +46,10 @@ class OwnModel(nn.Module):
         return chosen_BCHW * self.get_buffer("gain_C11") + self.get_buffer("bias_C11")
 
 
-def _answering(method: Method, stage: str) -> nn.Module:
+def _answering(method: Method, done: Sequence[str]) -> nn.Module:
     """The network that answers class maps: the method, or what it was training when it stopped."""
     from sensam.methods.goodsam.method import GoodSam
 
     if isinstance(method, GoodSam):
-        return {"assistant": method.source.net, "rectify": method.assistant.net}.get(stage, method.student)
+        return {"assistant": method.source.net, "rectify": method.assistant.net}.get(done[-1], method.student)
     return method
