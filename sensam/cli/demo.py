@@ -1,5 +1,6 @@
 """`sensam demo`: the whole road in minutes, without any data or download."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,7 @@ def demo(
     from sensam.evaluate.figures import prepare_folder
     from sensam.evaluate.walk import Budget, walk
 
+    started = time.monotonic()
     prepare_folder(out)
     small = {"unlabelled": 8, "labelled": 2, "val": 2, "test": 2, "size": 64, "window": 64, "scene": 128}
     budget = Budget(seed=seed, **small, inherit_steps=4, learn_steps=4) if quick else Budget(seed=seed)
@@ -31,7 +33,7 @@ def demo(
     _print_table(walked)
     for name, file in walked.files.items():
         typer.echo(f"map by {name}: {file}")
-    typer.echo(f"wrote {walked.picture}")
+    typer.echo(f"wrote {walked.picture} in {(time.monotonic() - started) / 60:.1f} minutes")
 
 
 def _print_table(walked: "Walk") -> None:

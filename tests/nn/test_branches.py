@@ -34,11 +34,15 @@ def test_bands_that_were_not_chosen_get_no_gradient_and_stay_as_they_are() -> No
     branches, merge = Branches(6, 12, 8), Merge(8)
     before = {name: weight.clone() for name, weight in branches.named_parameters()}
     optimiser = torch.optim.AdamW(branches.parameters(), weight_decay=0.5)
-    for triples in ([[[0, 1, 5]], [[1, 0, 2]]], [[[0, 1, 2]], [[2, 0, 1]]]):
+    # The second time band 5 is left out as well, of which the optimiser remembers the first.
+    for triples, unchosen in (([[[0, 1, 5]], [[1, 0, 2]]], (3, 4)), ([[[0, 1, 2]], [[2, 0, 1]]], (3, 4, 5))):
+        resting = [weight for band in unchosen for weight in branches.of_band[band].parameters()]
+        held = [weight.clone() for weight in resting]
         optimiser.zero_grad()
         merge(branches(torch.randn(2, 2, 2, 12), torch.tensor(triples))).square().sum().backward()
-        assert all(weight.grad is None for band in (3, 4) for weight in branches.of_band[band].parameters())
+        assert all(weight.grad is None for weight in resting)
         optimiser.step()
+        assert all(torch.equal(weight, kept) for weight, kept in zip(resting, held, strict=True))
     for name, weight in branches.named_parameters():
         assert torch.equal(weight, before[name]) == (int(name.split(".")[1]) in (3, 4))
 

@@ -30,17 +30,21 @@ def outcome(out: Path) -> tuple[bytes, str, Any]:
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_it_ends_the_same(fog: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("method", "times"), [(TINY, 8), ("e2sam", 4)])
+def test_killed_at_random_moments_it_ends_the_same(
+    fog: Path, tmp_path: Path, tiny_sam: Path, method: str, times: int
+) -> None:
+    chosen = {"method": method, "teacher": str(tiny_sam)}
     started = time.perf_counter()
-    run(fog, tmp_path / "whole")
+    run(fog, tmp_path / "whole", **chosen)
     whole = time.perf_counter() - started  # so that a quick machine is interrupted as well
     dice = random.Random()  # another moment every time: the promise holds for all of them
     own = multiprocessing.get_context("fork")  # so that the child need not import everything again
     broken, interrupted = tmp_path / "broken", 0
     for _ in range(30):
-        child = own.Process(target=run, args=(fog, broken), kwargs={"resume": True})
+        child = own.Process(target=run, args=(fog, broken), kwargs={"resume": True, **chosen})
         child.start()
-        child.join(dice.uniform(0.05, 0.5) * whole if interrupted < 8 else 100)
+        child.join(dice.uniform(0.05, 0.5) * whole if interrupted < times else 100)
         if child.exitcode is not None:
             break
         child.kill()  # SIGKILL

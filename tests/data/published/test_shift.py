@@ -14,6 +14,7 @@ from sensam.errors import InputError, SettingsError
 
 Save = Callable[..., Path]
 FRAMES = {"0003-17fb/00000000": "daytime", "0003-17fb/00000010": "night", "00a2-91ee/00000000": "dawn/dusk"}
+COLOUR_311 = np.array([200, 128, 40], np.uint8)[:, None, None]
 DEPTH_HW = np.array([[0, 1, 255, 256], [65535, 65536, 2**24 - 2, 2**24 - 1]])
 CLASS_HW = np.array([[0, 3, 4, 10], [13, 22, 7, 21]])
 
@@ -27,7 +28,7 @@ def bytes_of(value_HW: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
 def root(tmp_path: Path, save: Save) -> Path:
     lines = []
     for key, time in FRAMES.items():
-        save(tmp_path / f"imgRGB/{key}_img_front.jpg", np.full((3, 2, 4), 128, np.uint8))
+        save(tmp_path / f"imgRGB/{key}_img_front.jpg", np.broadcast_to(COLOUR_311, (3, 2, 4)))
         save(tmp_path / f"depth/{key}_depth_front.png", bytes_of(DEPTH_HW))
         mask = np.stack([CLASS_HW, CLASS_HW * 0 + 9, CLASS_HW * 0 + 77]).astype(np.uint8)
         save(tmp_path / f"semseg/{key}_semseg_front.png", mask)
@@ -55,6 +56,12 @@ def test_metres_from_bytes_in_the_right_order(root: Path) -> None:
     assert np.allclose((65536 * bgr[0] + 256 * bgr[1] + bgr[2]) * 1000 / (2**24 - 1), metres_HW)
 
 
+def test_colours_come_red_first(root: Path) -> None:
+    dataset = opened(root)
+    colours = dataset.read(dataset.items("train")[0]).pixels_CHW[:3].astype(np.float64).mean((1, 2))
+    assert np.allclose(colours, COLOUR_311[:, 0, 0], atol=4)  # JPEG rounds
+
+
 def test_classes_come_from_the_red_channel(root: Path) -> None:
     dataset = opened(root)
     assert len(dataset.classes) == 23
@@ -78,7 +85,7 @@ def test_fourteen_classes_leave_out_what_the_toolkit_does_not_score(root: Path) 
 def test_colours_and_depth_as_the_authors_feed_them(root: Path) -> None:
     (batch, *_) = Loader(EvaluationStream(opened(root), "train"), batch_size=1)
     assert batch.image_BCHW.shape == (1, 4, 2, 4)
-    assert np.allclose(batch.image_BCHW[0, :3].numpy(), 128 / 255, atol=2 / 255)
+    assert np.allclose(batch.image_BCHW[0, :3].numpy(), COLOUR_311 / 255, atol=4 / 255)
     assert np.allclose(batch.image_BCHW[0, 3].numpy(), np.log1p(DEPTH_HW / (2**24 - 1) * 1000), atol=1e-5)
 
 
