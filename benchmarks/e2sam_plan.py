@@ -109,8 +109,8 @@ def entries(name: str, extent: Extent, inheriting: Mapping[str, Any]) -> dict[st
             found[f"{method}, detail"] = detailed | ({"shares": None} if everything else {})
         found["e2sam, detail"]["students_of"] = "e2sam"
     if name == "seafog":
-        found |= _of_sea_fog(settings, everything=everything)
-    if name in SHORTENED and (everything or name == "seafog"):
+        found |= _of_sea_fog(settings) if everything else _control(extent.steps[name] + extent.inherit_steps[name])
+    if name in SHORTENED and (everything or name == "worldcover12_hls"):
         whole, parts = SHORTENED[name]
         for words in parts:
             steps = max(1, extent.inherit_steps[name] // PARTS[words])
@@ -119,15 +119,17 @@ def entries(name: str, extent: Extent, inheriting: Mapping[str, Any]) -> dict[st
     if name == "drive":
         for method in DAYTIME:
             found[f"{method}, day alone"] = {**found[method], "domains": ["daytime"]}
-    if name == "seafog" and not everything:  # elsewhere, and with few labels, the long run asks for it
-        total = extent.steps[name] + extent.inherit_steps[name]
-        found[CONTROL] = once("scratch", recipe("scratch")) | {"steps": total}
     return found
 
 
-def _of_sea_fog(settings: Mapping[str, Any], *, everything: bool) -> dict[str, Any]:
+def _control(total: int) -> dict[str, Any]:
+    """Scratch with all steps on labels. Elsewhere, and with few labels, the long run has it."""
+    return {CONTROL: once("scratch", recipe("scratch")) | {"steps": total}}
+
+
+def _of_sea_fog(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What is asked on one set: bands that go missing, SAM's neck taught too, and SAM on three triples ("C3*")."""
-    students = {MISSING: {"band_dropout": 0.3}, **({NECK: {"neck_loss": 1.0}} if everything else {})}
+    students = {MISSING: {"band_dropout": 0.3}, NECK: {"neck_loss": 1.0}}
     triples = {f"sam3, {' '.join(each)}": once("sam3", {**recipe("sam3"), "triple": each}) for each in TRIPLES}
     return {**{each: once("e2sam", {**settings, **more}) for each, more in students.items()}, **triples}
 

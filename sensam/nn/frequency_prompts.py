@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sensam.nn.lowpass import FrequencyFilter
+from sensam.sam.patches import project_patches
 
 
 class FrequencyPrompts(nn.Module):
@@ -49,7 +50,7 @@ class FrequencyPrompts(nn.Module):
         """
         filtered_BCHW = self.filter(image_BCHW)
         pad_h, pad_w = (-side % self.patch for side in filtered_BCHW.shape[-2:])
-        handcrafted_BhwR = self.handcrafted(F.pad(filtered_BCHW, (0, pad_w, 0, pad_h))).permute(0, 2, 3, 1)
+        handcrafted_BhwR = project_patches(self.handcrafted, F.pad(filtered_BCHW, (0, pad_w, 0, pad_h)))
         code_BhwR = handcrafted_BhwR + self.embedding(patches_BhwD)
         for layer in self.private:
             yield self.shared(F.gelu(layer(code_BhwR)))

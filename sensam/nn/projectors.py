@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sensam.errors import SettingsError, unknown
 from sensam.nn.mat import MatConv, MatGated, Projector
 from sensam.nn.wrapping import Wrapped
+from sensam.sam.patches import project_patches
 
 HEADS = 8  # of preattn
 
@@ -28,7 +29,7 @@ class NewPatchEmbed(Projector):
         self.projection = nn.Conv2d(bands, patches.out_channels, side, side)
 
     def forward(self, image_BCHW: Tensor, patches: nn.Module) -> Tensor:  # noqa: ARG002 - left unused
-        return self.projection(image_BCHW).permute(0, 2, 3, 1)
+        return project_patches(self.projection, image_BCHW)
 
 
 class Linear(Projector):
@@ -52,7 +53,7 @@ class LinearTuned(Linear):
         self.projection = deepcopy(patches)
 
     def forward(self, image_BCHW: Tensor, patches: nn.Module) -> Tensor:  # noqa: ARG002 - its own stands for it
-        return self.projection(self.colours(image_BCHW)).permute(0, 2, 3, 1)
+        return project_patches(self.projection, self.colours(image_BCHW))
 
 
 class MlpTuned(LinearTuned):
@@ -118,9 +119,9 @@ class Attentions(Projector):
     def colours(self, image_BCHW: Tensor) -> Tensor:
         rows, columns = image_BCHW.shape[-2:]
         padded = F.pad(image_BCHW, (0, -columns % self.patch, 0, -rows % self.patch))
-        tokens_BDhw = self.embed(padded)
-        h, w = tokens_BDhw.shape[-2:]
-        tokens_BTD = self.blocks(tokens_BDhw.flatten(2).transpose(1, 2))
+        tokens_BhwD = project_patches(self.embed, padded)
+        h, w = tokens_BhwD.shape[1:3]
+        tokens_BTD = self.blocks(tokens_BhwD.flatten(1, 2))
         image = unpatchify(self.paint(tokens_BTD).unflatten(1, (h, w)), self.patch, legacy=self.legacy)
         return image[..., :rows, :columns]
 

@@ -11,6 +11,7 @@ from sensam.sam.anatomy import Anatomy
 from sensam.sam.attention import attention_path
 from sensam.sam.derived import Derived
 from sensam.sam.linear import Linear
+from sensam.sam.patches import project_patches
 from sensam.sam.piecewise import by_rows
 from sensam.sam.positions import resample_grid
 from sensam.sam.windows import SelfAttention
@@ -24,7 +25,7 @@ class PatchEmbed(nn.Module):
         self.projection = nn.Conv2d(anatomy.bands, anatomy.width, anatomy.patch, anatomy.patch)
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
-        return self.projection(image_BCHW).permute(0, 2, 3, 1)
+        return project_patches(self.projection, image_BCHW)
 
 
 class Mlp(nn.Module):

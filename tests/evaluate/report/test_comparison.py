@@ -129,7 +129,7 @@ def test_the_page_is_valid_and_needs_nothing_else(page: Path) -> None:
 def test_every_table_is_its_csv(page: Path) -> None:
     tables = read(page).tables
     stored = {path.stem: list(csv.reader(io.StringIO(path.read_text()))) for path in (page.parent / "tables").iterdir()}
-    assert set(stored) == {"scores", "classes", "domains", "labels"}
+    assert set(stored) == {"scores", "metrics", "classes", "domains", "labels"}
     for rows in stored.values():
         shown = next(table for table in tables if table[0] == rows[0])
         for shown_row, stored_row in zip(shown[1:], rows[1:], strict=True):
@@ -187,7 +187,10 @@ def test_tables_hold_what_the_cells_hold(page: Path, outcome: Outcome) -> None:
     def iou(counts: np.ndarray) -> np.ndarray:
         return 100 * np.diagonal(counts) / (counts.sum(0) + counts.sum(1) - np.diagonal(counts))
 
-    classes, domains, labels, scores = map(stored, ("classes", "domains", "labels", "scores"))
+    def recall(counts: np.ndarray) -> np.ndarray:
+        return 100 * np.diagonal(counts) / counts.sum(1)
+
+    classes, domains, labels, metrics, scores = map(stored, ("classes", "domains", "labels", "metrics", "scores"))
     for entry in outcome.entries:
         cells = {share: [outcome.evidence[entry, seed, share] for seed in (0, 1, 2)] for share in outcome.shares}
         of_classes = np.mean([iou(cell.confusion_NKK.sum(0)) for cell in cells[1.0]], axis=0)
@@ -201,6 +204,8 @@ def test_tables_hold_what_the_cells_hold(page: Path, outcome: Outcome) -> None:
             assert float(labels[f"{100 * share:g}"][entry]) == pytest.approx(found)
         means = [iou(cell.confusion_NKK.sum(0)).mean() for cell in cells[1.0]]
         costs = outcome.records[entry, 1, 1.0].costs  # seed 1 takes the middle of the three times
+        recalls = [recall(cell.confusion_NKK.sum(0)).mean() for cell in cells[1.0]]
+        assert float(metrics[entry]["mAcc, %"]) == pytest.approx(np.mean(recalls))
         row = scores[entry]
         assert float(row["mIoU, %"]) == pytest.approx(np.mean(means))
         assert float(row["\N{PLUS-MINUS SIGN} seeds"]) == pytest.approx(np.std(means, ddof=1))
