@@ -10,7 +10,7 @@ PACKAGE = ROOT / "sensam"
 
 # A module may import from its own row's name and from any row above. Names in one row do not import each other.
 ROWS = (
-    ("version", "errors", "complaints", "types", "files"),
+    ("version", "errors", "complaints", "types", "files", "patches"),
     ("config", "sensors", "radiometry"),
     ("sam", "nn", "data"),
     ("methods",),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-SHAPING = ("settings",)  # what begins so shapes the student, and fine-tuning needs it too
+SHAPING = re.compile(r"\s*(settings\s*[.=]|method\.)")  # shapes the student, and fine-tuning needs it too
 
 
 def inherit(
@@ -52,7 +52,7 @@ def inherit(
     begin = ["--teacher", settings.teacher, "--set", f"begin_from={out}"]
     words = ["sensam", "train", str(data), "--method", METHOD, *begin]
     for given in assign or []:
-        if re.split(r"[.=]", given, maxsplit=1)[0].strip() in SHAPING:
+        if SHAPING.match(given):
             words += ["--set", given]
     words += ["--out", "runs/finetuned"]
     console.print(f"the student is in {out / 'model'}; with labels: {shlex.join(words)}", soft_wrap=True)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sensam.nn.lowpass import FrequencyFilter
-from sensam.sam.patches import project_patches
+from sensam.patches import project_patches
 
 
 class FrequencyPrompts(nn.Module):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sensam.errors import SettingsError, unknown
 from sensam.nn.mat import MatConv, MatGated, Projector
 from sensam.nn.wrapping import Wrapped
-from sensam.sam.patches import project_patches
+from sensam.patches import project_patches
 
 HEADS = 8  # of preattn
 

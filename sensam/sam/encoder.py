@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from sensam.patches import project_patches
 from sensam.sam.anatomy import Anatomy
 from sensam.sam.attention import attention_path
 from sensam.sam.derived import Derived
 from sensam.sam.linear import Linear
-from sensam.sam.patches import project_patches
 from sensam.sam.piecewise import by_rows
 from sensam.sam.positions import resample_grid
 from sensam.sam.windows import SelfAttention

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sensam.sam.patches import project_patches
+from sensam.patches import project_patches
 
 
 def relative(found: Tensor, expected: Tensor) -> float:
