@@ -48,7 +48,8 @@ def contest(plan: Plan, folder: Path, settings: MachineSettings, jobs: int, say:
     runner.work_together(bench, jobs, lambda line: print(f"  {line}", flush=True))
     outcome = gather(plan, folder)
     page = report(plan, folder, outcome)
-    say(f"{plan.steps} steps on labels for every entry; e2sam {plan.inherit_steps} without before, {CONTROL} with.")
+    control = f", {CONTROL} with" if CONTROL in plan.entries else ""
+    say(f"{plan.steps} steps on labels for every entry; e2sam {plan.inherit_steps} without before{control}.")
     for line in [*ranking_lines(outcome), MIOU_MEANS, headline(outcome), *over_triples(plan, outcome)]:
         say(line)
     for share in sorted(plan.shares):
