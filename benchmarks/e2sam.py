@@ -1,8 +1,9 @@
 """E2SAM against its baselines at one budget: generated scenes and small real sets, shares of the labels, seeds.
 
 For every data set: a comparison as `sensam compare` makes it (every entry learns from the same windows in the same
-order; the test split is opened when all training is over). On generated scenes also: the error while inheriting,
-longer inheritance, day to night, one click without any label, missing bands. Means with deviations, never single runs.
+order; the test split is opened when all training is over), and the error while inheriting. On some also: longer
+inheritance, day to night, one click without any label, and with --long missing bands. Means with deviations, never
+single runs.
 
 python benchmarks/e2sam.py                      all sets, ninety minutes on two cores; it may be stopped and goes on
 python benchmarks/e2sam.py --quick              seafog alone, little of everything, minutes: shows that it runs
@@ -102,8 +103,9 @@ def beyond(name: str, plan: Plan, folder: Path, outcome: Outcome, extent: Extent
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     extent = parser.add_mutually_exclusive_group()
-    extent.add_argument("--quick", dest="extent", action="store_const", const=QUICK, default=FULL)
-    extent.add_argument("--long", dest="extent", action="store_const", const=LONG)
+    choose = partial(extent.add_argument, dest="extent", action="store_const", default=FULL)
+    choose("--quick", const=QUICK, help="seafog alone and little of everything")
+    choose("--long", const=LONG, help="longer lessons and every entry on every set")
     parser.add_argument("--sets", nargs="+", choices=SETS, help="all of them by default")
     parser.add_argument("--entries", nargs="+", default=(), help="only these; the folder must not hold others")
     parser.add_argument("--steps", type=int, help="on labels, for every entry; otherwise as a set needs")
