@@ -7,6 +7,7 @@ single runs.
 
 python benchmarks/e2sam.py                      all sets, ninety minutes on two cores; it may be stopped and goes on
 python benchmarks/e2sam.py --quick              seafog alone, little of everything, minutes: shows that it runs
+python benchmarks/e2sam.py --scant              the real sets with a tenth and a hundredth of their labels, as long
 python benchmarks/e2sam.py --long               longer lessons and every entry on every set: hours
 python benchmarks/e2sam.py --sets water12_hls mri3_lgg --steps 400 --inherit-steps 2000 --out runs/other
 """
@@ -22,7 +23,7 @@ import torch
 from e2sam_beyond import clicks_without_labels, inheritance_curve, missing_bands
 from e2sam_data import GENERATED, prepare
 from e2sam_margins import beside_single_pixels, margins
-from e2sam_plan import FULL, LONG, MISSING, NECK, QUICK, SETS, Extent, Lesson, make_plan
+from e2sam_plan import FULL, LONG, MISSING, NECK, QUICK, SCANT, SETS, Extent, Lesson, make_plan
 from measuring import machine, physical_cores
 
 from sensam.config import MachineSettings
@@ -51,10 +52,12 @@ def contest(plan: Plan, folder: Path, settings: MachineSettings, jobs: int, say:
     page = report(plan, folder, outcome)
     control = f", {CONTROL} with" if CONTROL in plan.entries else ""
     say(f"{plan.steps} steps on labels for every entry; e2sam {plan.inherit_steps} without before{control}.")
+    if outcome.full < 1:
+        say(f"with {100 * outcome.full:g} % of the labels:")
     for line in [*ranking_lines(outcome), MIOU_MEANS, headline(outcome), *over_triples(plan, outcome)]:
         say(line)
     for share in sorted(plan.shares):
-        if share < 1:
+        if share < outcome.full:
             curves = {entry: outcome.curve(entry).get(share) for entry in outcome.entries}
             points = (f"{e} {100 * c[0]:.1f} ± {100 * c[1]:.1f}" for e, c in curves.items() if c is not None)
             say(f"{100 * share:g} % of the labels: {'; '.join(points)}")
@@ -105,6 +108,7 @@ def parse() -> argparse.Namespace:
     extent = parser.add_mutually_exclusive_group()
     choose = partial(extent.add_argument, dest="extent", action="store_const", default=FULL)
     choose("--quick", const=QUICK, help="seafog alone and little of everything")
+    choose("--scant", const=SCANT, help="real sets with a tenth and a hundredth of their labels")
     choose("--long", const=LONG, help="longer lessons and every entry on every set")
     parser.add_argument("--sets", nargs="+", choices=SETS, help="all of them by default")
     parser.add_argument("--entries", nargs="+", default=(), help="only these; the folder must not hold others")
@@ -124,7 +128,8 @@ def asked_for(arguments: argparse.Namespace) -> Extent:
     extent: Extent = arguments.extent
     given = {"steps": arguments.steps, "inherit_steps": arguments.inherit_steps}
     same = {name: dict.fromkeys(SETS, value) for name, value in given.items() if value is not None}
-    return replace(extent, **same, sets=tuple(arguments.sets or extent.sets), only=tuple(arguments.entries))
+    sets, only = tuple(arguments.sets or extent.sets), tuple(arguments.entries or extent.only)
+    return replace(extent, **same, sets=sets, only=only)
 
 
 def _say(lines: list[str], line: str) -> None:

@@ -34,7 +34,7 @@ def _in_points(found: Difference) -> str:
 
 def beside_single_pixels(name: str, outcome: Outcome, say: Say) -> None:
     """Every entry beside what a model of single pixels reaches on a real set."""
-    if name not in PER_PIXEL:
+    if name not in PER_PIXEL or outcome.full < 1:  # it learnt from all labels
         return
     of, bar = PER_PIXEL[name]
     say(f"\nIoU of {of or 'all classes, their mean'}; gradient boosting of single pixels has {bar:.3f}")
