@@ -38,6 +38,12 @@ class Queue:
             if _is_ours(path):
                 path.unlink()
 
+    def sweep(self) -> None:
+        """Remove claims of the dead: who dies with the work written leaves one that nobody would ask for again."""
+        for path in self.folder.glob("*.claim"):
+            if self._is_stale(path) and self._take(path):
+                path.unlink()
+
     def _take(self, path: Path) -> bool:
         if _create(path):
             return True

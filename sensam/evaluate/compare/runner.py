@@ -82,6 +82,7 @@ def work(bench: Bench, say: Say = lambda _: None) -> None:
     trained = [cell for cell in cells if bench.file(cell, ".json").is_file()]
     _check_sealed(bench, cells)
     _until_done(bench, trained, ".test.json", "test", lambda cell: _examine(bench, cell), say)
+    bench.queue.sweep()
 
 
 def _check_sealed(bench: Bench, cells: Sequence[Cell]) -> None:

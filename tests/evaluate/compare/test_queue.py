@@ -54,10 +54,21 @@ def test_processes_share_the_work(tmp_path: Path) -> None:
     assert sorted(map(int, (tmp_path / "log").read_text().split())) == list(range(20))
 
 
-def test_a_claim_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
+def _claim_of_the_dead(path: Path) -> None:
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    claim = {"host": platform.node(), "pid": int(gone.stdout)}
-    (tmp_path / "cell.claim").write_text(json.dumps(claim))
+    path.write_text(json.dumps({"host": platform.node(), "pid": int(gone.stdout)}))
+
+
+def test_claims_of_the_dead_are_swept_and_those_of_the_living_stay(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    _claim_of_the_dead(tmp_path / "written.claim")
+    with queue.claim("cell"):
+        queue.sweep()
+        assert [path.name for path in tmp_path.iterdir()] == ["cell.claim"]
+
+
+def test_a_claim_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
+    _claim_of_the_dead(tmp_path / "cell.claim")
     with Queue(tmp_path).claim("cell") as mine:
         assert mine
         assert json.loads((tmp_path / "cell.claim").read_text())["pid"] == os.getpid()
