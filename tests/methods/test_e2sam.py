@@ -9,12 +9,14 @@ import torch
 from pydantic import ValidationError
 
 from sensam.config import RunSettings
+from sensam.data.published.sfdd_h8 import ahi_uint8
 from sensam.errors import SettingsError
 from sensam.methods.base import Task
 from sensam.methods.e2sam import E2Sam, E2SamConfig
-from sensam.nn.surgery import freeze_all_but
+from sensam.nn.surgery import freeze_all_but, holdings
 from sensam.sam.anatomy import SIZES
 from sensam.sam.encoder import ImageEncoder
+from sensam.sam.model import Sam
 from tests.methods.conftest import learn
 from tests.methods.e2sam_losses import drawn, inherit, planes_of
 
@@ -55,6 +57,17 @@ def test_the_whole_network_for_shift_has_the_published_number_of_parameters() ->
     with torch.device("meta"):
         net = SegmentingNet(ImageEncoder(replace(SIZES["b"], bands=4)), 23)
     assert sum(weight.numel() for weight in net.parameters()) == 90_055_255
+
+
+def test_a_checkpoint_of_sixteen_bands_is_as_large_as_the_student_and_its_optimiser_alone() -> None:
+    with torch.device("meta"):
+        method = E2Sam(Task(ahi_uint8(), ("clear", "fog"), Sam(SIZES["b"]), size=512), E2SamConfig())
+    freeze_all_but(method, method.stages[0].learns)
+    trained = {name for name, weight in method.named_parameters() if weight.requires_grad}
+    weights = 4 * sum(weight.numel() for weight in holdings(method, trained).values())
+    moments = 2 * 4 * sum(weight.numel() for weight in method.parameters() if weight.requires_grad)
+    assert weights / 1e9 == pytest.approx(0.38, abs=0.005)
+    assert (weights + moments) / 1e9 == pytest.approx(1.14, abs=0.005)
 
 
 def test_the_student_is_random_with_empty_tables_and_only_its_neck_is_the_teachers(make_e2sam: Make) -> None:

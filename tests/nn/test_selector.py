@@ -41,12 +41,18 @@ def test_every_triple_is_as_likely_also_as_one_of_several(bands: int, count: int
 
 
 @pytest.mark.slow
-def test_over_many_draws_every_band_gets_its_share() -> None:
+def test_over_many_draws_every_band_and_every_triple_gets_its_share() -> None:
     bands, draws, generator = 16, 100_000, dice()
-    picks = torch.cat([draw_triples(generator, bands, 1)[0] for _ in range(draws)])
+    triples_N3 = torch.cat([draw_triples(generator, bands, 1) for _ in range(draws)])
+    picks = triples_N3.flatten()
     shares = torch.bincount(picks, minlength=bands) / len(picks)
     sigma = (1 / bands * (1 - 1 / bands) / len(picks)) ** 0.5
     assert ((shares - 1 / bands).abs() < 4 * sigma).all()
+    included = shares * 3  # no triple has a band twice
+    assert ((included - 3 / bands).abs() < 4 * (3 / bands * (1 - 3 / bands) / draws) ** 0.5).all()
+    seen = Counter(map(tuple, triples_N3.tolist()))
+    assert len(seen) == count_triples(bands) == 3360
+    assert chisquare(list(seen.values())).pvalue > 1e-3
 
 
 def test_the_same_generator_gives_the_same_triples() -> None:

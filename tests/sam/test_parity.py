@@ -233,15 +233,16 @@ def test_rectangles_through_the_decoder(pair: Pair, kind: str, h: int, w: int) -
 
 
 @pytest.mark.slow
-def test_full_size(pair: Pair) -> None:
-    """ViT-B at 1024 x 1024: every windowed block padded from 64 to 70 tokens, 4096 tokens in the global blocks."""
-    sam, twin = pair(**asdict(anatomy("b")))
-    image = torch.randn(1, 3, 1024, 1024, generator=torch.Generator().manual_seed(1))
+@pytest.mark.parametrize("side", [1024, 512])
+def test_full_size(pair: Pair, side: int) -> None:
+    """ViT-B: every windowed block padded from 64 to 70 tokens, or 32 to 42; 4096 or 1024 of them in global blocks."""
+    sam, twin = pair(**asdict(anatomy("b")) | {"image_size": side})
+    image = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         embedding, theirs = sam.encode(image), twin.get_image_embeddings(image)
-    assert embedding.shape == (1, 256, 64, 64)
+    assert embedding.shape == (1, 256, side // 16, side // 16)
     assert_close(embedding, theirs)
     before = embedding.clone()
     for kind, multimask in product((*KINDS, "points and masks"), (True, False)):
-        decode_both(sam, twin, embedding, ask(kind, 1, 1, (1024, 1024)), multimask)
+        decode_both(sam, twin, embedding, ask(kind, 1, 1, (side, side)), multimask)
     assert torch.equal(embedding, before), "decoding changed what it was given"
