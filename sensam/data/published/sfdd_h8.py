@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from sensam.data.dataset import Dataset
 from sensam.data.layout import parse_spec
+from sensam.data.published.statistics import STATISTICS, Statistics
 from sensam.errors import InputError
 from sensam.sensors import Sensor, load_sensor
 
@@ -17,8 +18,13 @@ HALF = 128  # a grey mask means fog where value / 255 >= 0.5
 THREE_BANDS = ("B03", "B04", "B14")  # what this group shows, and feeds to models of three bands
 
 
-def open_sfdd_h8(root: str | Path, stage: Literal["finetune", "inherit"] = "finetune") -> Dataset:
-    """The data set of one stage of E2SAM: labelled splits `train` and `test`, or unlabelled images `train`."""
+def open_sfdd_h8(
+    root: str | Path, stage: Literal["finetune", "inherit"] = "finetune", statistics: Statistics = "published"
+) -> Dataset:
+    """The data set of one stage of E2SAM: labelled splits `train` and `test`, or unlabelled images `train`.
+
+    Bands are fed as the authors feed them, or standardised with `statistics="measured"`, in training on its split.
+    """
     root = Path(root)
     if stage == "inherit":
         images: dict[str, Any] = {"files": "*.npz", "variable": "x", "axes": "HWC"}
@@ -33,13 +39,13 @@ def open_sfdd_h8(root: str | Path, stage: Literal["finetune", "inherit"] = "fine
             "classes": [{"name": "clear", "colour": "#35506b"}, {"name": "sea fog", "colour": "#ffd166"}],
             "splits": SPLITS,
         }
-    named = {"name": "SFDD-H8", "sensor": ahi_uint8(), "images": images}
+    named = {"name": "SFDD-H8", "sensor": ahi_uint8(statistics), "images": images}
     return Dataset(parse_spec(named | settings, base=root, where=str(root)))
 
 
-def ahi_uint8() -> Sensor:
-    """Himawari's bands as this data set stores them: fed as value / 255 - 0.5, and not normalised further."""
-    every = {"scale": 1 / 255, "offset": -0.5, "valid_range": (-0.5, 0.5), "mean": 0.0, "std": 1.0}
+def ahi_uint8(statistics: Statistics = "published") -> Sensor:
+    """Himawari's bands as this data set stores them: value / 255 - 0.5, as published not normalised further."""
+    every = {"scale": 1 / 255, "offset": -0.5, "valid_range": (-0.5, 0.5), **STATISTICS[statistics]}
     bands = [
         {"name": band.name, "title": band.title, "wavelength_nm": band.wavelength_nm}
         for band in load_sensor("himawari-ahi").bands

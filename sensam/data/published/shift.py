@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from sensam.data.dataset import Dataset
 from sensam.data.layout import parse_spec
+from sensam.data.published.statistics import STATISTICS, Statistics
 from sensam.errors import InputError, SettingsError, unknown
 
 FARTHEST_M = 1000.0  # all bits set; the sky
@@ -55,10 +56,12 @@ def open_shift(
     *,
     classes: Literal[23, 14] = 23,
     only: str | None = None,
+    statistics: Statistics = "published",
 ) -> Dataset:
     """Colour and depth of the frames that index files list, one file for each split; times of day are domains.
 
-    `only` keeps one time of day. Depth is fed as log(1 + metres), colours as value / 255, neither normalised further.
+    `only` keeps one time of day. Depth is fed as log(1 + metres), colours as value / 255, neither normalised further;
+    with `statistics="measured"` both are standardised, in training on its split.
     """
     if classes not in (23, 14):
         raise SettingsError(f"SHIFT has 23 classes, or the 14 that its toolkit scores; found {classes}.")
@@ -69,7 +72,7 @@ def open_shift(
     kept = {split: {t: keys for t, keys in found.items() if only in (None, t)} for split, found in read.items()}
     settings: dict[str, Any] = {
         "name": "SHIFT",
-        "sensor": SENSOR,
+        "sensor": {**SENSOR, "every_band": {"valid_range": (0.0, 1.0), **STATISTICS[statistics]}},
         "images": {
             "rgb": "imgRGB/*/*_img_front.jpg",
             "depth": {
@@ -98,7 +101,6 @@ SENSOR = {
     "name": "shift-front",
     "geometry": "perspective",
     "rgb": ["red", "green", "blue"],
-    "every_band": {"valid_range": (0.0, 1.0), "mean": 0.0, "std": 1.0},
     "bands": [
         {"name": "red", "scale": 1 / 255},
         {"name": "green", "scale": 1 / 255},

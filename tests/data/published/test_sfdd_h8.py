@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from sensam.data.loader import Loader
 from sensam.data.published import open_sfdd_h8
 from sensam.data.stream import EvaluationStream, TrainingStream
 from sensam.errors import InputError
+from sensam.run.assembly import with_statistics
 
 Save = Callable[..., Path]
 SIDE = 64
@@ -49,6 +51,15 @@ def test_pixels_masks_and_splits(root: Path) -> None:
 def test_scaled_as_the_authors_scale(root: Path) -> None:
     (batch,) = Loader(EvaluationStream(open_sfdd_h8(root), "test"), batch_size=1)
     assert np.allclose(batch.image_BCHW[0].numpy(), cube(4).transpose(2, 0, 1) / 255 - 0.5, atol=1e-6)
+
+
+def test_standardised_by_its_training_split_when_asked(root: Path) -> None:
+    dataset = with_statistics(open_sfdd_h8(root, statistics="measured"), "train")
+    batches = Loader(EvaluationStream(dataset, "train"), batch_size=1)
+    bands_CN = torch.cat([batch.image_BCHW for batch in batches]).transpose(0, 1).flatten(1)
+    assert bands_CN.mean(1).abs().max() < 0.01
+    assert (bands_CN.std(1) - 1).abs().max() < 0.01
+    assert {band.valid_range for band in dataset.sensor.bands} == {(-0.5, 0.5)}  # what E2SAM's `raw` goes by
 
 
 def test_the_lowest_and_highest_byte_are_valid(tmp_path: Path) -> None:

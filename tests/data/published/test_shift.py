@@ -11,6 +11,7 @@ from sensam.data.loader import Loader
 from sensam.data.published.shift import NOT_SCORED, open_shift, read_index
 from sensam.data.stream import EvaluationStream, TrainingStream
 from sensam.errors import InputError, SettingsError
+from sensam.run.assembly import with_statistics
 
 Save = Callable[..., Path]
 FRAMES = {"0003-17fb/00000000": "daytime", "0003-17fb/00000010": "night", "00a2-91ee/00000000": "dawn/dusk"}
@@ -87,6 +88,14 @@ def test_colours_and_depth_as_the_authors_feed_them(root: Path) -> None:
     assert batch.image_BCHW.shape == (1, 4, 2, 4)
     assert np.allclose(batch.image_BCHW[0, :3].numpy(), COLOUR_311 / 255, atol=4 / 255)
     assert np.allclose(batch.image_BCHW[0, 3].numpy(), np.log1p(DEPTH_HW / (2**24 - 1) * 1000), atol=1e-5)
+
+
+def test_standardised_by_its_training_split_when_asked(root: Path) -> None:
+    dataset = with_statistics(opened(root, statistics="measured"), "train")
+    (batch, *_) = Loader(EvaluationStream(dataset, "train"), batch_size=1)
+    assert batch.image_BCHW[:, 3].mean().abs() < 0.01
+    assert abs(batch.image_BCHW[:, 3].std(correction=0) - 1) < 0.01
+    assert dataset.sensor.bands[3].valid_range == opened(root).sensor.bands[3].valid_range
 
 
 def test_all_that_can_be_stored_is_valid(root: Path) -> None:
