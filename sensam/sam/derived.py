@@ -39,16 +39,17 @@ class Derived(nn.Module):
         return made
 
     def train(self, mode: bool = True) -> Self:
-        self._forget()  # writing through `.data`, as older optimisers do, leaves no trace in the version
+        self.forget()  # writing through `.data`, as older optimisers do, leaves no trace in the version
         return super().train(mode)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self._forget()
+        self.forget()
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # PyTorch leaves it untyped
 
     def __getstate__(self) -> dict[str, Any]:
-        self._forget()  # a copy or a saved module makes its own
+        self.forget()  # a copy or a saved module makes its own
         return self.__dict__
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Give back the memory of what was made."""
         self._source, self._kept = (None, ()), {}

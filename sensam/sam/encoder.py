@@ -11,10 +11,12 @@ from sensam.patches import project_patches
 from sensam.sam.anatomy import Anatomy
 from sensam.sam.attention import attention_path
 from sensam.sam.derived import Derived
-from sensam.sam.linear import Linear
+from sensam.sam.linear import Linear, drop_converted
 from sensam.sam.piecewise import by_rows
 from sensam.sam.positions import resample_grid
 from sensam.sam.windows import SelfAttention
+
+MANY_TOKENS = 4096  # of a batch: from here on products take so long that weights may be converted for each of them
 
 
 class PatchEmbed(nn.Module):
@@ -112,6 +114,8 @@ class ImageEncoder(nn.Module):
                 x = checkpoint(layer, x, use_reentrant=False)
             else:
                 x = layer(x)
+                if x.shape[:3].numel() >= MANY_TOKENS and not torch.compiler.is_compiling():
+                    drop_converted(layer)  # half as large as the weights: what a large image needs besides is no more
         return x
 
     def forward(self, image_BCHW: Tensor) -> Tensor:

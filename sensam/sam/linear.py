@@ -40,7 +40,7 @@ def to_dtype(weight: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class Linear(nn.Linear):
-    """`nn.Linear` by `multiply`; under autocast in inference its weight is converted once, not at every call."""
+    """`nn.Linear` by `multiply`; under autocast in inference its weight is converted once, until it is dropped."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs)
@@ -54,3 +54,10 @@ class Linear(nn.Linear):
             return super().forward(x)
         dtype = torch.get_autocast_dtype(kind)
         return F.linear(x, self.converted(self.weight, dtype), self.bias)
+
+
+def drop_converted(module: nn.Module) -> None:
+    """Give back the memory of converted weights; the next call converts them again."""
+    for part in module.modules():
+        if isinstance(part, Linear):
+            part.converted.forget()

@@ -166,6 +166,17 @@ def test_tables_are_kept_in_inference_and_equal_live_ones() -> None:
     assert derived(encoder) == 0
 
 
+def test_converted_weights_are_kept_for_small_images_and_not_for_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, image = make(), torch.randn(1, 3, 24, 40)
+    tables = 1 + 2 * TINY.depth
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        small = encoder(image)
+        assert derived(encoder) == tables + 4 * TINY.depth  # two products of attention, two of the perceptron
+        monkeypatch.setattr(encoder_module, "MANY_TOKENS", 60)
+        assert torch.equal(encoder(image), small)
+    assert derived(encoder) == tables
+
+
 def test_only_global_blocks_resample_their_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder, resampled = make(), []
     interpolate = F.interpolate
