@@ -1,5 +1,6 @@
 """Clicks, boxes and masks as a person gives them, checked and brought to the encoder's pixels."""
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -35,6 +36,8 @@ def check_prompts(
 
 def _tensor(values: ArrayLike | Tensor, name: str) -> Tensor:
     try:
+        if isinstance(values, np.ndarray):
+            values = np.ascontiguousarray(values)  # torch takes none that runs backwards, as [:, ::-1] does
         tensor = torch.as_tensor(values, dtype=torch.float32, device="cpu").detach()
     except (TypeError, ValueError) as mistake:
         raise InputError(f"{name} must be numbers in rows of equal length, found {values!r}.") from mistake

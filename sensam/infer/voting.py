@@ -112,9 +112,11 @@ def find_device(wanted: str) -> str:
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise SettingsError("There is no GPU here that PyTorch can use. Leave --device out, or give cpu.")
     try:
-        return str(torch.device(wanted))
-    except RuntimeError as error:
-        raise SettingsError(f"There is no device {wanted!r}. Give cpu, cuda or cuda:0.") from error
+        device = torch.device(wanted)
+        torch.zeros(1, device=device).cpu()  # a name may be right and nothing behind it, as with meta, mps or cuda:7
+    except (RuntimeError, AssertionError, ImportError) as error:
+        raise SettingsError(f"There is no device {wanted!r} here. Give cpu, cuda or cuda:0.") from error
+    return str(device)
 
 
 def _refuse_strangers(members: Sequence[Segmenter]) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from sensam.errors import InputError
+from sensam.errors import InputError, SettingsError
+from sensam.infer.voting import find_device
 from tests.cli.conftest import Run
 
 
@@ -42,8 +43,17 @@ def test_by_default_they_take_the_gpu(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: is_there)
     assert run(*words) == 2
     assert ("cuda" if is_there else "cpu") in asked.given
-    assert run(*words, "--device", "mps") == 2
-    assert "mps" in asked.given
+    assert run(*words, "--device", "cpu") == 2
+    assert "cpu" in asked.given
+
+
+@pytest.mark.parametrize("name", ["mps", "meta", "xla", "hpu", "cuda:7", "gpu"])
+def test_a_device_that_is_not_here_is_refused_in_a_line(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: name == "cuda:7")  # and no seventh GPU behind it
+    if name == "mps" and torch.backends.mps.is_available():
+        pytest.skip("it is here")
+    with pytest.raises(SettingsError, match=f"no device '{name}' here"):
+        find_device(name)
 
 
 def test_a_run_is_reported_where_it_was_trained(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -29,14 +29,14 @@ Report = Callable[[int, dict[str, float], float], None]  # term, what was seen, 
 def teach(
     out: Path, *, steps: int | None = None, seed: int = 0, compiled: bool = False, report: Report | None = None
 ) -> Sam:
-    """All terms into `out`, going on where an earlier call was stopped; `steps` makes each that short.
+    """All terms into `out`, going on where an earlier call was stopped; `steps` makes each that short, or long.
 
     Weights go from term to term in half precision, as they ship. Odd seeds of scenes are kept for judging. A finished
     term of another recipe is refused; one of which only the model is left is taken as it stands.
     """
     pupil = begin(2 * seed)
     for term, (recipe, square, handed_on) in enumerate(TERMS, 1):
-        folder, recipe = out / f"term-{term}", replace(recipe, seed=2 * seed, steps=steps or recipe.steps)
+        folder, recipe = out / f"term-{term}", replace(recipe.lasting(steps or recipe.steps), seed=2 * seed)
         if (folder / "model" / "model.safetensors").is_file():
             read_checkpoint(folder, recipe)  # or `out` would hold terms of several recipes, and name one
         else:

@@ -4,9 +4,9 @@ import csv
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -38,6 +38,14 @@ class Recipe:
     clip: float = 1.0
     seed: int = 0
     encoder_rests: bool = False  # prompts alone are learnt, for which a step costs a third
+
+    def lasting(self, steps: int) -> Self:
+        """The recipe for another length. A shorter one breaks off earlier; a longer one is stretched as a whole."""
+        stretch = max(1.0, steps / self.steps)
+        courses = tuple(replace(course, start=round(course.start * stretch)) for course in self.courses)
+        begin, end = (round(step * stretch) for step in self.fall)
+        landing = round(self.landing * stretch)
+        return replace(self, steps=steps, courses=courses, fall=(begin, end), landing=landing)
 
     def rate_at(self, step: int) -> float:
         """The learning rate of a step."""
@@ -77,7 +85,7 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = recipe.rate_at(step)
         with torch.autocast(device.type, torch.bfloat16):
-            loss, grades = ask_and_grade(sam, _to(lesson, device), step_seed=recipe.seed * 1_000_003 + step)
+            loss, grades = ask_and_grade(sam, _to(lesson, device), step_seed=(recipe.seed * 1_000_003 + step) % 2**63)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(sam.parameters(), recipe.clip)
         for optimiser in optimisers:

@@ -70,6 +70,20 @@ def test_the_rate_warms_up_stays_falls_and_lands() -> None:
     assert rates[95:] == pytest.approx([(100 - step) / 10 for step in range(95, 101)])
 
 
+@pytest.mark.parametrize("recipe", [recipe for recipe, _, _ in terms.TERMS])
+@pytest.mark.parametrize("steps", [1, 500, 3000, 12_000])
+def test_a_term_of_any_length_has_a_rate_above_nothing_to_its_end(recipe: Recipe, steps: int) -> None:
+    other = recipe.lasting(steps)
+    rates = [other.rate_at(step) for step in range(steps)]
+    assert len(rates) == other.steps
+    assert min(rates) > 0
+    assert max(rates) <= recipe.rate
+    assert recipe.lasting(recipe.steps) == recipe
+    if steps >= 2 * recipe.steps:
+        begun = [course.start / other.steps for course in other.courses]
+        assert begun == pytest.approx([course.start / recipe.steps for course in recipe.courses], abs=1e-4)
+
+
 @needs_muon
 def test_every_trained_parameter_has_one_optimiser_and_only_matrices_decay() -> None:
     sam = build_sam("nano")
