@@ -94,6 +94,15 @@ def test_two_classes_obey_the_identity_that_catches_misprints(cells: tuple[int, 
     check_two_classes(scored)
 
 
+@pytest.mark.parametrize("total", [10**6, 10**9, 10**12])
+@given(st.tuples(*(st.integers(0, 1000) for _ in range(3))))
+def test_a_class_that_is_seldom_contradicts_nothing(total: int, cells: tuple[int, int, int]) -> None:
+    for order in (1, -1):
+        matrix = np.array([*cells, total])[::order].reshape(2, 2)
+        scores = Confusion(matrix, ("no", "fog")).summary()
+        assert not scores["csi"] < 0, "a number, or NaN where there is no fog"
+
+
 class Miscounted(Confusion):
     """Says another mean than its matrix has."""
 
@@ -106,6 +115,8 @@ def test_scores_of_two_classes_that_contradict_each_other_are_refused() -> None:
         check_two_classes(wrong)
     with pytest.raises(InputError, match="contradict"):
         wrong.summary()
+    with pytest.raises(InputError, match="contradict"):
+        Miscounted(np.array([[20, 5], [9, 2_097_118]]), ("no", "fog")).summary()
 
 
 def test_the_identity_finds_the_misprint_in_the_published_table() -> None:
