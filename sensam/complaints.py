@@ -23,6 +23,10 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> Setti
     return SettingsError(f"{where}: {f'{place}: ' if place else ''}{message}.")
 
 
+# What reading a YAML file may raise; ValueError is for texts that are no UTF-8, and for dates that are none.
+UNREADABLE = (OSError, ValueError, yaml.YAMLError)
+
+
 def explain_reading(error: Exception) -> str:
     """Why a YAML file cannot be read: the line and what is wrong there, or what the system says."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from sensam.complaints import explain, explain_reading
+from sensam.complaints import UNREADABLE, explain, explain_reading
 from sensam.errors import InputError, SettingsError, unknown
 from sensam.files import write_text
 
@@ -153,7 +153,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     """The plain values of a run.yaml."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{path} cannot be read as YAML ({explain_reading(error)}).") from error
     if not isinstance(values, dict):
         raise InputError(f"{path} must be a mapping with `data` and `method`; found {type(values).__name__}.")
@@ -177,7 +177,7 @@ def override(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str,
             names[0] = "settings"  # what belongs to the method, as one would say it
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except UNREADABLE as error:
             raise SettingsError(f"--set {assignment}: {text!r} cannot be read as YAML.") from error
         changed = _with(changed, names, value, assignment)
     return changed
@@ -210,7 +210,7 @@ def _without(values: Any, names: set[str]) -> Any:
 def _read_mapping(text: str) -> Mapping[str, Any]:
     try:
         found = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except UNREADABLE:
         return {}  # `override` says so
     return found if isinstance(found, Mapping) else {}
 

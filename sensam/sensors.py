@@ -297,7 +297,7 @@ def hyperspectral(count: int, wavelengths_nm: Sequence[float] | None = None) -> 
 def _parse(text: str, where: str) -> Mapping[str, Any]:
     try:
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f" in line {mark.line + 1}" if mark else ""
         raise SettingsError(f"{where} is not valid YAML: {getattr(error, 'problem', error)}{place}.") from error

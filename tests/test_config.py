@@ -91,7 +91,9 @@ def test_full_precision_may_be_a_number_as_yaml_reads_it() -> None:
         validate(RunSettings, override(values, ["machine.precision=16"]), "settings")
 
 
-@pytest.mark.parametrize("assignment", ["train.rate", "train..rate=1", "=1", "train.rate=[1", "data.name=1"])
+@pytest.mark.parametrize(
+    "assignment", ["train.rate", "train..rate=1", "=1", "train.rate=[1", "data.name=1", "out=2024-13-45"]
+)
 def test_an_assignment_that_makes_no_sense_is_refused(assignment: str) -> None:
     with pytest.raises(SettingsError, match="--set"):
         override({"data": "here"}, [assignment])
@@ -125,3 +127,6 @@ def test_broken_yaml_is_told_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"run\.yaml cannot be read as YAML \(line 4: ") as caught:
         read_settings(tmp_path / "run.yaml")
     assert "\n" not in str(caught.value)
+    (tmp_path / "run.yaml").write_text("data: here\nout: 2024-13-45\n")
+    with pytest.raises(InputError, match=r"cannot be read as YAML \(month must be"):
+        read_settings(tmp_path / "run.yaml")

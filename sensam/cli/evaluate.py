@@ -28,7 +28,7 @@ def evaluate(
     curve: Annotated[int, typer.Option(min=0, help="With --clicks: also after 1 to so many corrective clicks.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Also write the numbers to this .json, or images to a .csv.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, auto.")] = "auto",
-    batch: Annotated[int, typer.Option(min=1, help="Windows at a time.")] = 4,
+    batch: Annotated[int | None, typer.Option(min=1, help="Windows at a time.", show_default="4")] = None,
 ) -> None:
     """Score a trained model on the labels of a split, class by class, from one matrix over all of its pixels.
 
@@ -49,7 +49,7 @@ def evaluate(
     if scoring not in get_args(Scoring):
         raise unknown("scoring", scoring, get_args(Scoring))
     console = Console(highlight=False)
-    _check_options(clicks=clicks, curve=curve, scoring=scoring, left_out=left_out, out=out)
+    _check_options(clicks=clicks, curve=curve, scoring=scoring, left_out=left_out, out=out, batch=batch)
     if out is not None:
         try_place(out)
     device = find_device(device)
@@ -67,7 +67,7 @@ def evaluate(
         scoring=scoring,  # type: ignore[arg-type]  # checked above
         left_out=left_out,
         device=device,
-        batch=batch,
+        batch=batch or 4,
     )
     _print_table(console, report)
     if out is not None:
@@ -75,14 +75,19 @@ def evaluate(
         console.print(f"wrote {out}", soft_wrap=True)
 
 
-def _check_options(*, clicks: bool, curve: int, scoring: str, left_out: int | None, out: Path | None) -> None:
+def _check_options(
+    *, clicks: bool, curve: int, scoring: str, left_out: int | None, out: Path | None, batch: int | None
+) -> None:
     """Options that would do nothing beside the others, and a file that is none for scores."""
     from sensam.errors import SettingsError
+    from sensam.train.confusion import WHOLE
 
     if curve and not clicks:
         raise SettingsError("--curve counts clicks. Give --clicks as well.")
-    if left_out is not None and scoring == "strict":
-        raise SettingsError("--left-out is for another scoring: the strict one leaves nothing out. Give --scoring too.")
+    if left_out is not None and scoring in WHOLE:
+        raise SettingsError(f"--left-out is for another scoring: {scoring} leaves nothing out. Give --scoring too.")
+    if clicks and batch is not None:
+        raise SettingsError("--batch is for class maps: clicks are asked image by image. Leave it out with --clicks.")
     if clicks and scoring != "strict":
         raise SettingsError(f"--scoring {scoring} is for class maps. Leave it out with --clicks.")
     if clicks and out is not None and out.suffix.lower() != ".json":

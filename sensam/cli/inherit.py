@@ -3,9 +3,12 @@
 import re
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from sensam.config import RunSettings
 
 SHAPING = re.compile(r"\s*(settings\s*[.=]|method\.)")  # shapes the student, and fine-tuning needs it too
 
@@ -49,10 +52,16 @@ def inherit(
 
     console = Console(highlight=False)
     run(settings, resume=resume, display=Display(console))
-    begin = ["--teacher", settings.teacher, "--set", f"begin_from={out}"]
-    words = ["sensam", "train", str(data), "--method", METHOD, *begin]
-    for given in assign or []:
-        if SHAPING.match(given):
-            words += ["--set", given]
+    shaping = [given for given in assign or [] if SHAPING.match(given)]
+
+    from lightning_fabric.utilities.rank_zero import rank_zero_only
+
+    rank_zero_only(console.print)(_what_is_next(settings, shaping), soft_wrap=True)
+
+
+def _what_is_next(settings: "RunSettings", shaping: list[str]) -> str:
+    words = ["sensam", "train", settings.data, "--method", settings.method, "--teacher", settings.teacher]
+    for given in (f"begin_from={settings.out}", *shaping):
+        words += ["--set", given]
     words += ["--out", "runs/finetuned"]
-    console.print(f"the student is in {out / 'model'}; with labels: {shlex.join(words)}", soft_wrap=True)
+    return f"the student is in {Path(settings.out) / 'model'}; with labels: {shlex.join(words)}"

@@ -52,8 +52,8 @@ def train(
     machine = {"devices": devices, "accelerator": accelerator, "nodes": nodes, "precision": precision}
     given = {"data": data and str(data), "method": method, "teacher": teacher, "seed": seed, "out": out and str(out)}
     values |= {name: value for name, value in given.items() if value is not None}
-    values["machine"] = {**values.get("machine", {}), **{k: v for k, v in machine.items() if v is not None}}
-    settings = validate(RunSettings, override(values, assign or []), "settings")
+    asked = [f"machine.{name}={value}" for name, value in machine.items() if value is not None]
+    settings = validate(RunSettings, override(values, [*asked, *(assign or [])]), "settings")
 
     from rich.console import Console
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from sensam.complaints import explain, explain_reading
+from sensam.complaints import UNREADABLE, explain, explain_reading
 from sensam.data.stretch import Stretch
 from sensam.errors import InputError, SettingsError
 from sensam.sensors import Sensor, load_sensor
@@ -202,7 +202,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     """A dataset.yaml as it is written."""
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{path} cannot be read as YAML ({explain_reading(error)}).") from error
     if not isinstance(raw, dict):
         raise InputError(f"{path} must be a mapping with `sensor`, `images`, `splits`; found {type(raw).__name__}.")

@@ -17,6 +17,7 @@ MIOU_MEANS = "mIoU: mean over the classes with a union (labelled or predicted an
 LARGEST_BLUR = 1e-3  # of a mean that two scores imply: beyond, a misprint could not be told from rounding
 
 Scoring = Literal["strict", "e2sam", "cwsam-full", "cwsam-ignore-gt", "cwsam-paper"]
+WHOLE: tuple[Scoring, ...] = ("strict", "cwsam-full")  # count every labelled pixel
 Matrix = NDArray[np.int64]
 Scores = NDArray[np.float64]
 
@@ -156,7 +157,7 @@ def under(confusion: Confusion, scoring: Scoring, dropped: int | None = None) ->
     """
     if scoring not in get_args(Scoring):
         raise unknown("scoring", scoring, get_args(Scoring))
-    if scoring in ("strict", "cwsam-full"):
+    if scoring in WHOLE:
         return confusion
     if dropped is None:
         dropped = 10 if scoring == "e2sam" else len(confusion.classes) - 1

@@ -212,5 +212,9 @@ def test_clicks_and_their_curve_from_the_command_line(
     assert "written as .json" in capsys.readouterr().err
     assert run(*words, "--scoring", "e2sam", "--left-out", 0) == 2
     assert "is for class maps" in capsys.readouterr().err
+    assert run(*words, "--batch", 2) == 2
+    assert "--batch is for class maps" in capsys.readouterr().err
+    assert run(*words[:-1], "--scoring", "cwsam-full", "--left-out", 0) == 2
+    assert "cwsam-full leaves nothing out" in capsys.readouterr().err
     assert run(*words[:-1], "--left-out", 0) == 2
     assert "leaves nothing out" in capsys.readouterr().err

@@ -91,6 +91,13 @@ def begun(fog: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.parametrize("machine", ["", "cpu"])
+def test_a_machine_that_is_no_mapping_is_told(tmp_path: Path, machine: str) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(f"data: here\nmethod: scratch\nmachine: {machine}\n")
+    assert "machine" in complaint("train", "--config", file)
+
+
 def complaint(*arguments: str | Path) -> str:
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert isinstance(result.exception, SensamError), result.output

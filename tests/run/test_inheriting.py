@@ -160,8 +160,7 @@ def test_the_command_does_the_same_and_says_what_comes_next(
         scenes,
         "--teacher",
         tiny_sam,
-        "--out",
-        tmp_path / "run",
+        f"--set=out={tmp_path / 'run'}",
         "--cache",
         tmp_path / "kept",
         "--set=machine.accelerator=cpu",
@@ -169,6 +168,7 @@ def test_the_command_does_the_same_and_says_what_comes_next(
         *sets,
     )
     assert (code, err) == (0, "")
+    assert f"the student is in {tmp_path / 'run' / 'model'};" in out
     follow = shlex.split(out.rpartition("with labels: sensam ")[2])
     follow[-1] = str(tmp_path / "fine")
     code, _, err = command(*follow, "--set=machine.accelerator=cpu", *sets)
