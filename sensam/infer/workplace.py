@@ -133,12 +133,13 @@ class Strip:
 
     def advance(self, valid: int) -> None:
         """One more batch is done. Called when everything it wrote is in place."""
-        self.batches, self.valid = self.batches + 1, self.valid + valid
+        batches, valid = self.batches + 1, self.valid + valid
         try:
             with whole(self.folder / "done.json") as unfinished:
-                unfinished.write_text(json.dumps({"batches": self.batches, "valid": self.valid}))
+                unfinished.write_text(json.dumps({"batches": batches, "valid": valid}))
         except OSError as error:
             raise cannot_write(self.folder, error) from error
+        self.batches, self.valid = batches, valid
 
 
 def cannot_write(path: Path, error: OSError) -> InputError:
