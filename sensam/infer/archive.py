@@ -164,8 +164,8 @@ def work(order: Order, task: Task) -> Answer:
         vote = loaded(order.load)
         job = SceneJob(vote.model, order.fingerprint, task.scene, task.target, order.settings)
         if task.strip is None:
-            files = job.complete(task.valid) if not job.is_done else job.outputs
-            return Answer(files=tuple(map(str, files)), seconds=time.perf_counter() - began)
+            files = tuple(map(str, job.complete(task.valid)))
+            return Answer(files=files, seconds=time.perf_counter() - began)
         valid = job.run(vote, strip=range(*task.strip))
     except SensamError as mistake:
         return Answer(error=str(mistake), seconds=time.perf_counter() - began)

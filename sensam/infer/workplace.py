@@ -87,8 +87,16 @@ class Workplace:
         return Strip(self.folder / f"strip-{first:06}")
 
     def clear(self) -> None:
-        """The map is complete: nothing of this is needed any more."""
-        shutil.rmtree(self.folder)
+        """The map is complete: nothing of this is needed any more.
+
+        It goes away in one step: half a folder would be taken for a run to go on with, should this process die here.
+        """
+        try:
+            sweep(self.folder)
+            self.folder.rename(_going(self.folder))
+            sweep(self.folder)
+        except OSError as error:
+            raise cannot_write(self.folder, error) from error
 
     def _refuse_others(self) -> None:
         """A run that was killed, or found the disk full, before it wrote its plan has left planes alone."""
@@ -142,11 +150,21 @@ class Strip:
         self.batches, self.valid = batches, valid
 
 
+def sweep(folder: Path) -> None:
+    """Remove what a process that died while it cleared this folder has left."""
+    if _going(folder).exists():
+        shutil.rmtree(_going(folder))
+
+
 def cannot_write(path: Path, error: OSError) -> InputError:
     """The line for a full disk, a read-only folder, a file where a folder should be."""
     reason = "the disk is full" if error.errno in {errno.ENOSPC, errno.EDQUOT} else error.strerror
     mend = "Make room, then run the same again" if "full" in str(reason) else "Choose another place with -o"
     return InputError(f"{path} cannot be written ({reason}). {mend}.")
+
+
+def _going(folder: Path) -> Path:
+    return folder.with_name(f"{HIDDEN}{folder.name}")
 
 
 def _write_at(descriptor: int, content: bytes, offset: int) -> None:

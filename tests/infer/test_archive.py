@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,10 +14,11 @@ import numpy as np
 import pytest
 
 from sensam.errors import InputError, MissingExtraError, SettingsError
-from sensam.infer.archive import Order, loaded, map_archive, read_list
-from sensam.infer.mapping import MapSettings
+from sensam.infer.archive import Order, Task, loaded, map_archive, read_list, work
+from sensam.infer.mapping import MapSettings, Target
 from sensam.infer.pools import Here, Processes, RayCluster, open_pool
 from sensam.infer.voting import Vote
+from sensam.infer.workplace import Workplace
 from tests.infer.mapmaking import ground, make_map, network, read, segmenter, write_scene
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +113,43 @@ def test_an_empty_scene_fails_alone(scenes, tmp_path):
     manifest = map_archive(wanted, [empty, *scenes[1:]], tmp_path / "out", Here(wanted))
     assert [entry.status for entry in manifest.entries.values()] == ["failed", "done", "done"]
     assert "no valid pixel" in manifest.failed[0].error
+
+
+@pytest.mark.parametrize("died", ["with its answer", "before it cleared", "while it cleared"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_map_that_is_finished_twice_stays_as_it_is(scenes, tmp_path, monkeypatch, died, overwrite):
+    wanted = order(extras=("confidence",), overwrite=overwrite)
+    target = Target.of(scenes[1], tmp_path / "out", alone=False)
+    valid = work(wanted, Task(scenes[1], target, (0, 3))).valid
+    finish = Task(scenes[1], target, None, valid)
+    with monkeypatch.context() as dying:
+        if died == "before it cleared":
+            dying.setattr(Workplace, "clear", lambda _: None)
+        if died == "while it cleared":
+            dying.setattr(shutil, "rmtree", clear_half)
+        first = work(wanted, finish)
+    made = maps(tmp_path / "out")
+    assert made.keys() == {"s1.tif", "s1.confidence.tif"}
+    again = work(wanted, finish)
+    assert (again.error, again.files) == ("", first.files)
+    assert same(maps(tmp_path / "out"), made)
+    assert not [path for path in target.folder.iterdir() if path.is_dir()]
+
+
+def clear_half(folder, **_):
+    """What a process that dies in the middle leaves: some files are gone."""
+    for path in folder.glob("*.raw"):
+        path.unlink()
+
+
+def test_a_map_whose_planes_are_gone_is_not_made_of_zeros(scenes, tmp_path):
+    wanted = order()
+    target = Target.of(scenes[1], tmp_path / "out", alone=False)
+    valid = work(wanted, Task(scenes[1], target, (0, 3))).valid
+    shutil.rmtree(target.workplace)
+    answer = work(wanted, Task(scenes[1], target, None, valid))
+    assert f"{target.workplace}, in which {scenes[1]} was mapped, is gone" in answer.error
+    assert list(target.folder.iterdir()) == []
 
 
 def test_scenes_of_one_name_are_refused(scenes, tmp_path):
