@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,10 @@ import numpy as np
 import pytest
 
 from sensam.errors import InputError, MissingExtraError, SettingsError
-from sensam.infer.archive import Order, Task, loaded, map_archive, read_list, work
+from sensam.infer import pools
+from sensam.infer.archive import Answer, Order, Task, loaded, map_archive, read_list, work
 from sensam.infer.mapping import MapSettings, Target
-from sensam.infer.pools import Here, Processes, RayCluster, open_pool
+from sensam.infer.pools import ATTEMPTS, Here, Processes, RayCluster, open_pool
 from sensam.infer.voting import Vote
 from sensam.infer.workplace import Workplace
 from tests.infer.mapmaking import ground, make_map, network, read, segmenter, write_scene
@@ -184,6 +186,32 @@ def test_a_process_that_dies_loses_nothing(scenes, tmp_path, monkeypatch):
     assert (tmp_path / "died").exists()
     assert not manifest.failed
     assert same(maps(tmp_path / "out"), maps(tmp_path / "whole"))
+
+
+def name(_, task):  # stands for `work`
+    return Answer(files=(task.scene,))
+
+
+@pytest.mark.slow
+def test_tasks_that_come_when_a_worker_has_died_go_to_those_that_replace_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(pools, "work", name)
+    start, started = Processes._start, []
+
+    def start_broken(self):
+        started.append(start(self))
+        if len(started) == 1:
+            wait([started[0].submit(os._exit, 1)])
+        elif len(started) <= ATTEMPTS:  # as above, in no time
+            started[-1]._broken = "a worker died"
+        return started[-1]
+
+    monkeypatch.setattr(Processes, "_start", start_broken)
+    pool = Processes(order(), 1)
+    for scene in ("a", "b"):
+        pool.submit(Task(scene, Target(tmp_path, scene)))
+    assert sorted((task.scene, answer.files) for task, answer in pool.answers()) == [("a", ("a",)), ("b", ("b",))]
+    assert len(started) == ATTEMPTS + 1
 
 
 ORPHANED = """
