@@ -86,6 +86,8 @@ def _open(
     from sensam.nn.shelf import Shelf
 
     seen = (_by_trained if _is_trained(model) else _by_sam)(model, scene, sensor, bands, device)
+    for note in seen.notes:
+        typer.echo(note)
     info = describe(seen.source)
     name = None if cache is None else identify(seen.sam, seen.source, seen.sensor, bands)
     shelf = None if cache is None or name is None else Shelf(cache, CACHE_GIGABYTES)
@@ -104,6 +106,7 @@ class _Seen(NamedTuple):
     read: "Read"
     side: int  # pixels that it sees at once
     is_sure: bool  # one mask for a click, not three to choose from
+    notes: "tuple[str, ...]"  # of the scene's bands: what was reordered, left out, taken on trust
 
 
 def _by_trained(model: str, scene: str, sensor: str | None, bands: tuple[str, ...] | None, device: str) -> _Seen:
@@ -119,10 +122,9 @@ def _by_trained(model: str, scene: str, sensor: str | None, bands: tuple[str, ..
         raise SettingsError(f"{model} makes class maps and answers no clicks: use sensam predict.")
     if sensor is not None:
         raise SettingsError(f"{model} knows its sensor ({own.name}): leave --sensor out.")
-    source = locate(scene, own)
-    read = trained_reader(Scene(source, own, bands=bands))
+    seen = Scene(locate(scene, own), own, bands=bands)
     is_sure = trained.method.stages[-1].judged_by == "clicks"
-    return _Seen(source, sam, own, read, trained.method.task.size, is_sure)
+    return _Seen(seen.source, sam, own, trained_reader(seen), trained.method.task.size, is_sure, seen.notes)
 
 
 def _by_sam(model: str, scene: str, sensor: str | None, bands: tuple[str, ...] | None, device: str) -> _Seen:
@@ -130,6 +132,7 @@ def _by_sam(model: str, scene: str, sensor: str | None, bands: tuple[str, ...] |
     from sensam.errors import SettingsError
     from sensam.infer.locate import locate
     from sensam.infer.scene_clicks import photograph_reader
+    from sensam.radiometry import match
     from sensam.sensors import load_sensor
 
     sam, shown = load_shown(model).to(device), load_sensor(sensor or "rgb")
@@ -140,7 +143,9 @@ def _by_sam(model: str, scene: str, sensor: str | None, bands: tuple[str, ...] |
             f"{info.name} is no 8-bit photograph. Say with --sensor what took it (sensam sensors lists them), "
             "so that SAM sees its RGB-like bands."
         )
-    return _Seen(source, sam, shown, photograph_reader(source, shown, info, bands), sam.anatomy.image_size, False)
+    found = match(shown, info, names=bands)
+    read = photograph_reader(source, shown, info, found)
+    return _Seen(source, sam, shown, read, sam.anatomy.image_size, False, found.notes)
 
 
 def _is_trained(model: str) -> bool:

@@ -54,7 +54,7 @@ class Entry:
     files: list[str] = field(default_factory=list)
     seconds: float = 0.0  # of work, over all its tasks
     error: str = ""
-    note: str = ""
+    note: str = ""  # of its bands: what was reordered, left out, taken on trust; of what another run had left
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +127,13 @@ def map_archive(order: Order, scenes: Sequence[str], out: Path, pool: Pool, repo
     for scene, target in targets.items():
         try:
             job = SceneJob(model, order.fingerprint, scene, target, order.settings)
+            entry = manifest.entries[scene]
+            entry.note = "; ".join(job.scene.notes)
             if job.is_done:
                 over(scene, "done", [str(path) for path in job.outputs])
                 continue
             # One place makes the folder, before many write into it.
-            manifest.entries[scene].note = job.open().thrown_away
+            entry.note = "; ".join(filter(None, (entry.note, job.open().thrown_away)))
         except SensamError as mistake:
             over(scene, "failed", error=str(mistake))
             continue
@@ -164,8 +166,8 @@ def work(order: Order, task: Task) -> Answer:
         vote = loaded(order.load)
         job = SceneJob(vote.model, order.fingerprint, task.scene, task.target, order.settings)
         if task.strip is None:
-            files = job.complete(task.valid) if not job.is_done else job.outputs
-            return Answer(files=tuple(map(str, files)), seconds=time.perf_counter() - began)
+            files = tuple(map(str, job.complete(task.valid)))
+            return Answer(files=files, seconds=time.perf_counter() - began)
         valid = job.run(vote, strip=range(*task.strip))
     except SensamError as mistake:
         return Answer(error=str(mistake), seconds=time.perf_counter() - began)

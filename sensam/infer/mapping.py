@@ -23,7 +23,7 @@ from sensam.infer.segmenter import Segmenter
 from sensam.infer.tiled import Layout, Mask, Progress, disk_needed, map_strip, memory_needed
 from sensam.infer.vectors import Outlines, write_polygons
 from sensam.infer.voting import Predict, Vote
-from sensam.infer.workplace import SUFFIX, Workplace, cannot_write
+from sensam.infer.workplace import SUFFIX, Workplace, cannot_write, sweep
 from sensam.version import __version__
 
 RUN_TAG = "SENSAM_RUN"
@@ -108,12 +108,17 @@ class SceneJob:
         there = [path for path in self.outputs if path.exists()]
         if not there or self.settings.overwrite:
             return False
-        if self.outputs[-1] in there and _made_by(self.outputs[-1]) == self.plan and len(there) == len(self.outputs):
+        if self._is_there:
             return True
         raise InputError(
             f"{there[-1]} exists, made by another model, from another scene or with other settings. "
             "Choose another place with -o, or add --overwrite."
         )
+
+    @property
+    def _is_there(self) -> bool:
+        """Whether all files are there, and the last of them says that this plan made it."""
+        return all(path.exists() for path in self.outputs) and _made_by(self.outputs[-1]) == self.plan
 
     @property
     def memory(self) -> int:
@@ -158,7 +163,13 @@ class SceneJob:
         )
 
     def complete(self, valid: int) -> tuple[Path, ...]:
-        """Make the files of the raw planes and put them in place, the class map last."""
+        """Make the files of the raw planes and put them in place, the class map last; a second time nothing is done.
+
+        Who died before it could say that it was done is asked again, also where an older map was to be overwritten.
+        """
+        if self._is_there and not self.target.workplace.exists():
+            sweep(self.target.workplace)
+            return self.outputs
         workplace = self.open()
         if not valid:
             workplace.clear()
@@ -166,6 +177,9 @@ class SceneJob:
                 f"{self.scene.name} has no valid pixel in the area to map: all is nodata, or outside "
                 f"the valid range of {self.model.sensor.name}."
             )
+        if not workplace.is_resumed:  # planes of zeros would become a map
+            workplace.clear()
+            raise InputError(f"{workplace.folder}, in which {self.scene.name} was mapped, is gone. Run the same again.")
         ground = Ground(self.scene.info.crs, self.scene.transform, self.model.classes, self.model.colours)
         tags = {RUN_TAG: self.plan, "MODEL": self.model.name, "CLASSES": json.dumps(self.model.classes)}
         tags["TIFFTAG_SOFTWARE"] = f"sensam {__version__}"

@@ -56,7 +56,12 @@ class Processes:
                     yield task, future.result()
 
     def _submit(self, task: Task, attempt: int) -> None:
-        self._waiting[self._pool.submit(work, self.order, task)] = task, attempt
+        try:
+            future = self._pool.submit(work, self.order, task)
+        except BrokenProcessPool as error:  # the next pool takes it in; this one has not tried it
+            future, attempt = Future(), attempt - 1
+            future.set_exception(error)
+        self._waiting[future] = task, attempt
 
     def _begin_again(self) -> Iterator[tuple[Task, Answer]]:
         """A pool breaks as a whole: everything that has no answer goes to a new one, not without end."""

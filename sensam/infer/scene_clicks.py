@@ -19,7 +19,7 @@ from sensam.infer.closer import moved_inside
 from sensam.infer.locate import Located, is_remote
 from sensam.infer.scene import Scene
 from sensam.nn.shelf import Shelf
-from sensam.radiometry import match
+from sensam.radiometry import Match
 from sensam.sam.framing import Embedded, Fit, embed
 from sensam.sam.model import Sam
 from sensam.sensors import Sensor
@@ -134,9 +134,8 @@ def trained_reader(scene: Scene) -> Read:
     return read
 
 
-def photograph_reader(source: Located, sensor: Sensor, info: RasterInfo, bands: tuple[str, ...] | None) -> Read:
+def photograph_reader(source: Located, sensor: Sensor, info: RasterInfo, found: Match) -> Read:
     """Windows as SAM takes them: three bands of the sensor, 8 bits; other numbers are stretched within the window."""
-    found = match(sensor, info, names=bands)
     places = list(dict.fromkeys(sensor.display))  # two bands are shown in three colours
     order = [places.index(place) for place in sensor.display]
     names = tuple(found.bands[place] for place in places)

@@ -32,7 +32,10 @@ class Step:
 
 
 class Work(Protocol):
-    """What is done for each step, in this order; `finish` by one thread at a time."""
+    """What is done for each step, in this order; `finish` by one thread at a time.
+
+    Steps may wait behind one whose `finish` fails, and theirs is called all the same: it has to do nothing then.
+    """
 
     def read(self, window: Window) -> Tile: ...
 
@@ -66,13 +69,14 @@ def between(steps: Sequence[Step], work: Work) -> None:
     holds up all the others, so that work done beside the model costs its time once for every core.
     """
     coming = iter(steps)
-    done: list[tuple[Step, list[Valid], list[Found]]] = []
+    done: deque[tuple[Step, list[Valid], list[Found]]] = deque()
     with ThreadPoolExecutor(READERS, "read") as readers, ThreadPoolExecutor(1, "write") as writer:
         try:
             while some := _enough_for_all(coming):
                 reading = [[readers.submit(work.read, window) for window in step.windows] for step in some]
-                writing = [writer.submit(work.finish, *each) for each in done]
-                done.clear()
+                writing = []
+                while done:  # what is handed on is forgotten at once: interrupted here, none may be finished twice
+                    writing.append(writer.submit(work.finish, *done.popleft()))
                 for each in writing:
                     each.result()
                 waiting = deque([future.result() for future in futures] for futures in reading)
@@ -82,8 +86,8 @@ def between(steps: Sequence[Step], work: Work) -> None:
                     done.append((step, [valid_HW for _, valid_HW in tiles], work.predict(tiles)))
                     del tiles
         finally:  # what was predicted is kept even where the model fails
-            for last in done:
-                work.finish(*last)
+            while done:
+                work.finish(*done.popleft())
 
 
 def _enough_for_all(coming: Iterator[Step]) -> list[Step]:

@@ -99,6 +99,7 @@ class _Strip:
         self.weave = Weave(self.layout.rows, self.layout.columns, self.state.folder)
         if self.state.batches and self.left and not self.left[0].starts_row:
             self.weave.resume(self.state.beside(self.state.batches))
+        self.is_sound = True
         self.began = time.perf_counter()
 
     def read(self, window: Window) -> Tile:
@@ -114,7 +115,14 @@ class _Strip:
         return [next(found) if valid_HW.any() else None for _, valid_HW in tiles]
 
     def finish(self, step: Step, valid: Sequence[Valid], found: Sequence[Found]) -> None:
-        """Blend a batch into what its neighbours left, write what is finished, and remember that it is."""
+        """Blend a batch into what its neighbours left, write what is finished, and remember that it is.
+
+        After a failure nothing more is written or counted: batches wait behind each other to be finished, and the
+        journal only says how many are done, so that one counted behind a gap would close the gap for good.
+        """
+        if not self.is_sound:
+            return
+        self.is_sound = False  # until all of this batch is in place
         if step.starts_row:
             self.weave.start_row()
             self.weave.clear_before(step.row)
@@ -123,6 +131,7 @@ class _Strip:
             pixels += self._finish_tile(step.row, column, valid_HW, probability_KHW)
         self.weave.save(self.state.beside(self.state.batches + 1))
         self.state.advance(pixels)
+        self.is_sound = True
         if self.progress is not None:
             self.progress(self.state.batches, self.batches, time.perf_counter() - self.began)
 

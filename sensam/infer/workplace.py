@@ -87,8 +87,16 @@ class Workplace:
         return Strip(self.folder / f"strip-{first:06}")
 
     def clear(self) -> None:
-        """The map is complete: nothing of this is needed any more."""
-        shutil.rmtree(self.folder)
+        """The map is complete: nothing of this is needed any more.
+
+        It goes away in one step: half a folder would be taken for a run to go on with, should this process die here.
+        """
+        try:
+            sweep(self.folder)
+            self.folder.rename(_going(self.folder))
+            sweep(self.folder)
+        except OSError as error:
+            raise cannot_write(self.folder, error) from error
 
     def _refuse_others(self) -> None:
         """A run that was killed, or found the disk full, before it wrote its plan has left planes alone."""
@@ -133,12 +141,19 @@ class Strip:
 
     def advance(self, valid: int) -> None:
         """One more batch is done. Called when everything it wrote is in place."""
-        self.batches, self.valid = self.batches + 1, self.valid + valid
+        batches, valid = self.batches + 1, self.valid + valid
         try:
             with whole(self.folder / "done.json") as unfinished:
-                unfinished.write_text(json.dumps({"batches": self.batches, "valid": self.valid}))
+                unfinished.write_text(json.dumps({"batches": batches, "valid": valid}))
         except OSError as error:
             raise cannot_write(self.folder, error) from error
+        self.batches, self.valid = batches, valid
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a process that died while it cleared this folder has left."""
+    if _going(folder).exists():
+        shutil.rmtree(_going(folder))
 
 
 def cannot_write(path: Path, error: OSError) -> InputError:
@@ -146,6 +161,10 @@ def cannot_write(path: Path, error: OSError) -> InputError:
     reason = "the disk is full" if error.errno in {errno.ENOSPC, errno.EDQUOT} else error.strerror
     mend = "Make room, then run the same again" if "full" in str(reason) else "Choose another place with -o"
     return InputError(f"{path} cannot be written ({reason}). {mend}.")
+
+
+def _going(folder: Path) -> Path:
+    return folder.with_name(f"{HIDDEN}{folder.name}")
 
 
 def _write_at(descriptor: int, content: bytes, offset: int) -> None:

@@ -11,7 +11,7 @@ import rasterio
 from sensam.cli.app import main
 from sensam.errors import SettingsError
 from sensam.infer.archive import loaded
-from tests.infer.mapmaking import direct, ground, network, read, segmenter, sensor, write_scene
+from tests.infer.mapmaking import BANDS, direct, ground, network, read, segmenter, sensor, write_scene
 
 
 def run(capsys, monkeypatch, *words):
@@ -129,6 +129,23 @@ def test_what_was_taken_on_trust_is_said(tmp_path, capsys, monkeypatch):
     code, out, _ = run(capsys, monkeypatch, "toy", bare, "-o", tmp_path / "out")
     assert code == 0
     assert "does not name its bands" in out
+
+
+def test_what_was_taken_on_trust_is_said_of_every_scene_of_an_archive_and_kept(tmp_path, capsys, monkeypatch):
+    frugal = segmenter(takes_missing_bands=True)
+    monkeypatch.setattr("sensam.maps.load_segmenter", lambda model, base=None: frugal)  # noqa: ARG005
+    bare = write_scene(tmp_path / "bare.tif", ground(20, 20), None)
+    two = write_scene(tmp_path / "two.tif", ground(20, 20)[:2], BANDS[:2])
+    good = write_scene(tmp_path / "good.tif", ground(20, 20))
+    for _ in ("made", "there already"):
+        code, out, _ = run(capsys, monkeypatch, "toy", bare, two, good, "-o", tmp_path / "out")
+        assert code == 0
+        of_bare, of_two, of_good = out.splitlines()
+        assert "bare.tif does not name its bands; taken in order as B02, B03, B04" in of_bare
+        assert "two.tif lacks B04; the model has learnt to do without, and sees their mean" in of_two
+        assert "; " not in of_good
+        notes = [entry["note"] for entry in json.loads((tmp_path / "out" / "manifest.json").read_text())]
+        assert ["does not name" in notes[0], "lacks B04" in notes[1], notes[2]] == [True, True, ""]
 
 
 def test_the_python_function_does_the_same(scene, toy, tmp_path):

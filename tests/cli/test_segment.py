@@ -89,6 +89,16 @@ def test_a_sam_sees_the_rgb_bands_of_a_sensor(
     assert run(*words, "--sensor", tmp_path / "five.yaml") == 0
 
 
+def test_what_becomes_of_the_bands_is_said(
+    run: Run, sam: Path, make_scene: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = make_scene(("nir", "blue", "green", "red"))
+    assert run("segment", sam, scene, "--no-cache", "-o", tmp_path / "o.tif", "--point", "30,20") == 0
+    printed = capsys.readouterr().out
+    assert "scene4.tif: bands put into the order of rgb: red, green, blue" in printed
+    assert "scene4.tif: not used: nir" in printed
+
+
 @pytest.mark.slow
 def test_what_was_seen_is_kept_for_the_bands_it_was_seen_in(
     run: Run, sam: Path, make_scene: Callable[..., Path], tmp_path: Path
@@ -141,9 +151,10 @@ def test_a_trained_model_answers_on_its_own_sensor(
     config = describe_model(method, "simmat", colours=((0, 0, 0), (9, 9, 9)), stages=("clicks",))
     save_model(tmp_path / "model", method, trained_by(method, ("clicks",)), config, {})
     capsys.readouterr()
-    scene, out = make_scene(("nir", "thermal")), tmp_path / "o.geojson"
+    scene, out = make_scene(("thermal", "nir")), tmp_path / "o.geojson"
     words = ("segment", tmp_path / "model", scene, "--no-cache", "--overwrite", "-o", out)
     assert run(*words, "--point", "15.0004,45.1533", "--crs", "EPSG:4326") == 0
+    assert "bands put into the order of pair: nir, thermal" in capsys.readouterr().out
     assert run(*words, "--point", "200,20") == 2
     assert "scene2.tif, which covers x 0 to 120 and y 0 to 90 in pixels" in capsys.readouterr().err
     assert run(*words, "--point", "20,20", "--sensor", "rgb") == 2

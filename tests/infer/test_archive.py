@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +15,12 @@ import numpy as np
 import pytest
 
 from sensam.errors import InputError, MissingExtraError, SettingsError
-from sensam.infer.archive import Order, loaded, map_archive, read_list
-from sensam.infer.mapping import MapSettings
-from sensam.infer.pools import Here, Processes, RayCluster, open_pool
+from sensam.infer import pools
+from sensam.infer.archive import Answer, Order, Task, loaded, map_archive, read_list, work
+from sensam.infer.mapping import MapSettings, Target
+from sensam.infer.pools import ATTEMPTS, Here, Processes, RayCluster, open_pool
 from sensam.infer.voting import Vote
+from sensam.infer.workplace import Workplace
 from tests.infer.mapmaking import ground, make_map, network, read, segmenter, write_scene
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +117,43 @@ def test_an_empty_scene_fails_alone(scenes, tmp_path):
     assert "no valid pixel" in manifest.failed[0].error
 
 
+@pytest.mark.parametrize("died", ["with its answer", "before it cleared", "while it cleared"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_map_that_is_finished_twice_stays_as_it_is(scenes, tmp_path, monkeypatch, died, overwrite):
+    wanted = order(extras=("confidence",), overwrite=overwrite)
+    target = Target.of(scenes[1], tmp_path / "out", alone=False)
+    valid = work(wanted, Task(scenes[1], target, (0, 3))).valid
+    finish = Task(scenes[1], target, None, valid)
+    with monkeypatch.context() as dying:
+        if died == "before it cleared":
+            dying.setattr(Workplace, "clear", lambda _: None)
+        if died == "while it cleared":
+            dying.setattr(shutil, "rmtree", clear_half)
+        first = work(wanted, finish)
+    made = maps(tmp_path / "out")
+    assert made.keys() == {"s1.tif", "s1.confidence.tif"}
+    again = work(wanted, finish)
+    assert (again.error, again.files) == ("", first.files)
+    assert same(maps(tmp_path / "out"), made)
+    assert not [path for path in target.folder.iterdir() if path.is_dir()]
+
+
+def clear_half(folder, **_):
+    """What a process that dies in the middle leaves: some files are gone."""
+    for path in folder.glob("*.raw"):
+        path.unlink()
+
+
+def test_a_map_whose_planes_are_gone_is_not_made_of_zeros(scenes, tmp_path):
+    wanted = order()
+    target = Target.of(scenes[1], tmp_path / "out", alone=False)
+    valid = work(wanted, Task(scenes[1], target, (0, 3))).valid
+    shutil.rmtree(target.workplace)
+    answer = work(wanted, Task(scenes[1], target, None, valid))
+    assert f"{target.workplace}, in which {scenes[1]} was mapped, is gone" in answer.error
+    assert list(target.folder.iterdir()) == []
+
+
 def test_scenes_of_one_name_are_refused(scenes, tmp_path):
     other = tmp_path / "other" / "s0.tif"
     write_scene(other, ground(40, 40))
@@ -145,6 +186,32 @@ def test_a_process_that_dies_loses_nothing(scenes, tmp_path, monkeypatch):
     assert (tmp_path / "died").exists()
     assert not manifest.failed
     assert same(maps(tmp_path / "out"), maps(tmp_path / "whole"))
+
+
+def name(_, task):  # stands for `work`
+    return Answer(files=(task.scene,))
+
+
+@pytest.mark.slow
+def test_tasks_that_come_when_a_worker_has_died_go_to_those_that_replace_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(pools, "work", name)
+    start, started = Processes._start, []
+
+    def start_broken(self):
+        started.append(start(self))
+        if len(started) == 1:
+            wait([started[0].submit(os._exit, 1)])
+        elif len(started) <= ATTEMPTS:  # as above, in no time
+            started[-1]._broken = "a worker died"
+        return started[-1]
+
+    monkeypatch.setattr(Processes, "_start", start_broken)
+    pool = Processes(order(), 1)
+    for scene in ("a", "b"):
+        pool.submit(Task(scene, Target(tmp_path, scene)))
+    assert sorted((task.scene, answer.files) for task, answer in pool.answers()) == [("a", ("a",)), ("b", ("b",))]
+    assert len(started) == ATTEMPTS + 1
 
 
 ORPHANED = """

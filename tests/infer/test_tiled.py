@@ -1,6 +1,9 @@
 """Tiling changes nothing but memory: pointwise models, strips, resumed runs and panoramas."""
 
+import errno
+import os
 import tempfile
+import time
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sensam.errors import InputError
 from sensam.infer.products import Product
 from sensam.infer.scene import _pieces
 from sensam.infer.schedule import beside, between
@@ -135,6 +139,29 @@ def test_a_killed_run_goes_on_with_what_was_done(tmp_path, stop, wraps, schedule
     assert len(again) < len(layout.steps())
     # What was in the writer's hands when the run died is done again, no more.
     assert len(again) + stop <= len(layout.steps()) + 3
+
+
+@pytest.mark.parametrize("stop", [0, 1, 40, 150, 333])
+@pytest.mark.parametrize(("schedule", "batch"), [(beside, 1), (beside, 2), (between, 1)])
+def test_a_write_that_failed_leaves_no_gap_when_the_run_goes_on(tmp_path, monkeypatch, stop, schedule, batch):
+    scene = image(50, 61)
+    layout = Layout.of(scene.size, 16, 5, batch, CLASSES)
+    whole, valid = run(scene, layout, spread)
+    write, writes = os.pwrite, []
+
+    def full_once(*words):
+        writes.append(words)
+        if len(writes) == stop + 1:
+            time.sleep(0.05)  # meanwhile other batches come to wait behind this one
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(*words)
+
+    monkeypatch.setattr(os, "pwrite", full_once)
+    with pytest.raises(InputError, match="Make room, then run the same again"):
+        run(scene, layout, spread, tmp_path, schedule=schedule)
+    found, seen = run(scene, layout, spread, tmp_path, schedule=schedule)
+    assert np.array_equal(found, whole)
+    assert seen == valid
 
 
 def test_another_plan_begins_anew(tmp_path):
