@@ -41,7 +41,11 @@ class Patches:
 
 
 def find_patches(
-    workplace: Workplace, classes: Product, confidence: Product, smallest: int, area_of_row: Callable[[int], float]
+    workplace: Workplace,
+    classes: Product,
+    confidence: Product,
+    smallest: int,
+    areas_of_row: Callable[[int], float | NDArray[np.float64]],
 ) -> Patches:
     """Two passes over the map, some rows at a time: number and join, then write the numbers and measure."""
     joined = _Joined()
@@ -68,8 +72,8 @@ def find_patches(
             sure_HW = workplace.read(confidence, rows)[0] * confidence.scale
             pixels += np.bincount(number_HW.ravel(), minlength=count + 1)
             sure += np.bincount(number_HW.ravel(), sure_HW.ravel(), count + 1)
-            row_areas = np.repeat([area_of_row(row) for row in range(*rows)], width)
-            areas += np.bincount(number_HW.ravel(), row_areas, count + 1)
+            areas_HW = np.stack([np.broadcast_to(areas_of_row(row), width) for row in range(*rows)])
+            areas += np.bincount(number_HW.ravel(), areas_HW.ravel(), count + 1)
     found = np.zeros(count + 1, np.int64)
     found[final[1:]] = np.array(joined.classes[1:], np.int64)
     return Patches(found[1:], areas[1:], sure[1:] / np.maximum(pixels[1:], 1), workplace.size)
