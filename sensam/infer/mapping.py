@@ -21,7 +21,7 @@ from sensam.infer.scene import Scene, open_quietly
 from sensam.infer.schedule import beside, between
 from sensam.infer.segmenter import Segmenter
 from sensam.infer.tiled import Layout, Mask, Progress, disk_needed, map_strip, memory_needed
-from sensam.infer.vectors import Outlines, write_polygons
+from sensam.infer.vectors import Outlines, disk_of_polygons, write_polygons
 from sensam.infer.voting import Predict, Vote
 from sensam.infer.workplace import SUFFIX, Workplace, cannot_write
 from sensam.version import __version__
@@ -123,7 +123,9 @@ class SceneJob:
     @property
     def disk(self) -> int:
         """Bytes that are needed at most while the map is made."""
-        return disk_needed(self.scene.size, self.products)
+        outlines = self.settings.outlines
+        drawn = 0 if outlines is None else disk_of_polygons(self.scene.size, outlines)
+        return disk_needed(self.scene.size, self.products) + drawn
 
     def open(self) -> Workplace:
         """The folder to work in, new or as a killed run left it; an error where the map would not fit on the disk."""

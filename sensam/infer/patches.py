@@ -15,6 +15,7 @@ from sensam.infer.workplace import BYTE_ORDER, Workplace
 
 ROWS_AT_ONCE = 512
 NUMBERS = "patches.raw"  # int32, 0 where there is no data
+NUMBER_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class Patches:
         band = (
             '<VRTRasterBand dataType="Int32" band="1" subClass="VRTRawRasterBand">'
             f'<SourceFilename relativeToVRT="1">{NUMBERS}</SourceFilename><ByteOrder>{BYTE_ORDER}</ByteOrder>'
-            f"<ImageOffset>0</ImageOffset><PixelOffset>4</PixelOffset><LineOffset>{width * 4}</LineOffset>"
+            f"<ImageOffset>0</ImageOffset><PixelOffset>{NUMBER_BYTES}</PixelOffset>"
+            f"<LineOffset>{width * NUMBER_BYTES}</LineOffset>"
             "</VRTRasterBand>"
         )
         path = workplace.folder / "patches.vrt"
@@ -65,9 +67,9 @@ def find_patches(
     path = workplace.folder / NUMBERS
     with path.open("r+b") as numbers:
         for rows in _slices(height):
-            numbers.seek(rows[0] * width * 4)
+            numbers.seek(rows[0] * width * NUMBER_BYTES)
             number_HW = final[np.fromfile(numbers, np.int32, (rows[1] - rows[0]) * width)].reshape(-1, width)
-            numbers.seek(rows[0] * width * 4)
+            numbers.seek(rows[0] * width * NUMBER_BYTES)
             number_HW.tofile(numbers)
             sure_HW = workplace.read(confidence, rows)[0] * confidence.scale
             pixels += np.bincount(number_HW.ravel(), minlength=count + 1)

@@ -20,7 +20,7 @@ from rasterio.warp import transform as transform_points
 from sensam.errors import InputError, SettingsError
 from sensam.infer.cog import Ground
 from sensam.infer.ground import areas_of_pixels
-from sensam.infer.patches import Patches, find_patches
+from sensam.infer.patches import NUMBER_BYTES, Patches, find_patches
 from sensam.infer.products import Product
 from sensam.infer.scene import open_quietly
 from sensam.infer.workplace import Workplace
@@ -28,6 +28,8 @@ from sensam.infer.workplace import Workplace
 VectorFormat = Literal["gpkg", "geojson", "fgb"]
 DRIVERS: dict[VectorFormat, str] = {"gpkg": "GPKG", "geojson": "GeoJSON", "fgb": "FlatGeobuf"}
 GEOJSON_CRS = "EPSG:4326"  # what the format prescribes
+EMPTY_FILE = 2**17  # bytes, of a GeoPackage's tables
+PIXEL_BYTES: dict[VectorFormat, int] = {"gpkg": 20, "geojson": 36, "fgb": 20}  # of a map in patches of nine pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,12 @@ class Outlines:
     @property
     def suffix(self) -> str:
         return f".{self.format}"
+
+
+def disk_of_polygons(size: tuple[int, int], outlines: Outlines) -> int:
+    """Bytes for numbered patches and the file of their outlines, which only a map of noise exceeds."""
+    pixels = size[0] * size[1]
+    return pixels * (NUMBER_BYTES + PIXEL_BYTES[outlines.format]) + EMPTY_FILE
 
 
 def write_polygons(workplace: Workplace, made: Sequence[Product], ground: Ground, outlines: Outlines) -> Path:

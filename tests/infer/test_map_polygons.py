@@ -8,7 +8,9 @@ import shapely
 from affine import Affine
 from rasterio.warp import transform_bounds
 
+from sensam.infer.mapping import MapSettings, SceneJob, Target
 from sensam.infer.vectors import Outlines
+from sensam.infer.voting import Vote
 from tests.infer.mapmaking import (
     CLASSES,
     ground,
@@ -105,3 +107,20 @@ def test_areas_differ_along_a_row_where_the_ground_does(tmp_path):
         found.append(sorted(pyogrio.raw.read(drawn, columns=["area_m2"])[3][0]))
     assert np.allclose(*found, rtol=1e-6)
     assert sum(found[0]) < 0.3 * 60 * 60 * 1e6
+
+
+@pytest.mark.parametrize("format", ["gpkg", "geojson", "fgb"])
+def test_the_disk_that_is_told_has_room_for_polygons(tmp_path, monkeypatch, format):
+    """All that lies there before the first finished file leaves."""
+    path = write_scene(tmp_path / "scene.tif", ground(300, 400, patch=3))
+    seen = []
+
+    def put(made, target):
+        seen.append(sum(file.stat().st_size for file in made.parent.rglob("*") if file.is_file()))
+        made.replace(target)
+
+    monkeypatch.setattr("sensam.infer.mapping._put", put)
+    target = Target(tmp_path / "out", "map")
+    job = SceneJob(segmenter(), "same", str(path), target, MapSettings(outlines=Outlines(format)))
+    job.complete(job.run(Vote([segmenter()], device="cpu")))
+    assert seen[0] <= job.disk <= 3 * seen[0]
