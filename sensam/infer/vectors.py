@@ -37,7 +37,7 @@ class Outlines:
     """Which polygons are wanted: as what file, how small at least, and how far an edge may move."""
 
     format: VectorFormat = "gpkg"
-    smallest: int = 0  # pixels; smaller patches go to the neighbour they share the longest edge with
+    smallest: int = 0  # pixels; smaller patches go to their largest neighbour, as GDAL's sieve has it
     tolerance: float = 1.0  # pixels
 
     def __post_init__(self) -> None:
