@@ -233,14 +233,14 @@ def _map_many(
     *,
     dry_run: bool,
 ) -> None:
-    from sensam.infer.archive import MANIFEST, Entry, Order, map_archive
+    from sensam.infer.archive import Entry, Order, map_archive
     from sensam.infer.mapping import describe_job
     from sensam.infer.pools import open_pool
     from sensam.maps import fingerprint_of
 
     if dry_run:
         for scene in scenes:
-            typer.echo(describe_job(_job(vote, scene, out, settings, alone=False)))
+            typer.echo(describe_job(_job(vote, scene, out, settings, alone=len(scenes) == 1)))
         return
 
     def report(entry: Entry, over: int, total: int) -> None:
@@ -254,7 +254,7 @@ def _map_many(
         from sensam.errors import InputError
 
         raise InputError(
-            f"{len(manifest.failed)} of {len(scenes)} scenes failed; {out / MANIFEST} says why. "
+            f"{len(manifest.failed)} of {len(scenes)} scenes failed; {manifest.path} says why. "
             "Run the same again for those that are missing."
         )
 

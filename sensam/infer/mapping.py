@@ -49,6 +49,11 @@ class MapSettings:
     overwrite: bool = field(default=False, compare=False)
 
 
+def is_map(out: Path) -> bool:
+    """Whether this is the name of one map rather than of a folder."""
+    return out.suffix.lower() in {".tif", ".tiff"}
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where the files of one scene go: FOLDER/STEM.tif, STEM.confidence.tif, ..."""
@@ -59,7 +64,7 @@ class Target:
     @classmethod
     def of(cls, scene: str, out: Path, *, alone: bool) -> "Target":
         """OUT is a folder, or the map itself where there is one scene."""
-        if out.suffix.lower() in {".tif", ".tiff"}:
+        if is_map(out):
             if not alone:
                 raise SettingsError(f"{out} is one file, but there are several scenes. Give a folder with -o.")
             return cls(out.parent, out.stem)
