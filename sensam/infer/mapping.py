@@ -60,6 +60,7 @@ class Target:
 
     folder: Path
     stem: str
+    suffix: str = ".tif"  # as the user writes it
 
     @classmethod
     def of(cls, scene: str, out: Path, *, alone: bool) -> "Target":
@@ -67,12 +68,12 @@ class Target:
         if is_map(out):
             if not alone:
                 raise SettingsError(f"{out} is one file, but there are several scenes. Give a folder with -o.")
-            return cls(out.parent, out.stem)
+            return cls(out.parent, out.stem, out.suffix)
         return cls(out, title(scene))
 
-    def file(self, product: str, suffix: str = ".tif") -> Path:
+    def file(self, product: str, suffix: str | None = None) -> Path:
         middle = "" if product == "classes" else f".{product}"
-        return self.folder / f"{self.stem}{middle}{suffix}"
+        return self.folder / f"{self.stem}{middle}{suffix or self.suffix}"
 
     @property
     def workplace(self) -> Path:
