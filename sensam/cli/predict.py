@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from sensam.infer.archive import Engine
     from sensam.infer.mapping import MapSettings, SceneJob
+    from sensam.infer.vectors import Outlines
     from sensam.infer.voting import Vote
     from sensam.maps import ModelSource
 
@@ -47,16 +48,20 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Of every class, as a file besides.", rich_help_panel=PARTS)
     ] = False,
-    storage: Annotated[str, typer.Option(help="uint8 or uint16, for these.", rich_help_panel=PARTS)] = "uint8",
+    storage: Annotated[
+        str | None, typer.Option(help="uint8 or uint16, for these.", show_default="uint8", rich_help_panel=PARTS)
+    ] = None,
     polygons: Annotated[
         str | None, typer.Option(help="gpkg, geojson or fgb: polygons besides.", rich_help_panel=PARTS)
     ] = None,
     smallest: Annotated[
-        int, typer.Option("--min-size", help="Pixels that a polygon has at least.", rich_help_panel=PARTS)
-    ] = 0,
+        int | None,
+        typer.Option("--min-size", help="Pixels that a polygon has at least.", show_default="0", rich_help_panel=PARTS),
+    ] = None,
     simplify: Annotated[
-        float, typer.Option(help="Pixels by which polygons are smoothed.", rich_help_panel=PARTS)
-    ] = 1.0,
+        float | None,
+        typer.Option(help="Pixels by which polygons are smoothed.", show_default="1.0", rich_help_panel=PARTS),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make anew what another run left there.", rich_help_panel=PARTS)
     ] = False,
@@ -95,22 +100,22 @@ def predict(
     """
     scenes = _scenes(scene, scene_list)
     _refuse_misspelt(tta=tta, precision=precision, engine=engine, storage=storage, polygons=polygons)
+    wanted = {"confidence": confidence, "entropy": entropy, "probabilities": probabilities}
+    _refuse_idle(wanted, polygons, storage=storage, smallest=smallest, simplify=simplify)
     from sensam.infer.archive import loaded
     from sensam.infer.mapping import MapSettings
-    from sensam.infer.vectors import Outlines
     from sensam.maps import ModelSource, box_of, resolution_of, settled
 
-    wanted = {"confidence": confidence, "entropy": entropy, "probabilities": probabilities}
     values: dict[str, Any] = {
         "size": tile,
         "overlap": overlap,
         "batch": batch,
         "extras": tuple(name for name, is_wanted in wanted.items() if is_wanted),
-        "storage": storage,
+        "storage": storage or "uint8",
         "bands": None if bands is None else tuple(name.strip() for name in bands.split(",")),
         "box": box_of(bbox),
         "area": aoi,
-        "outlines": None if polygons is None else Outlines(polygons, smallest, simplify),  # type: ignore[arg-type] # checked
+        "outlines": None if polygons is None else _outlines(polygons, smallest, simplify),
         "overwrite": overwrite,
     }
     source = ModelSource((model, *(ensemble or ())), base, tta, precision, device)  # type: ignore[arg-type] # checked
@@ -152,6 +157,33 @@ def _refuse_misspelt(**given: str | None) -> None:
     for name, value in given.items():
         if value is not None and value not in get_args(kinds[name]):
             raise unknown(f"--{name}", value, get_args(kinds[name]))
+
+
+def _refuse_idle(
+    wanted: dict[str, bool],
+    polygons: str | None,
+    *,
+    storage: str | None,
+    smallest: int | None,
+    simplify: float | None,
+) -> None:
+    """What would change nothing was meant for something that is missing."""
+    from sensam.errors import SettingsError
+
+    for option, value in {"--min-size": smallest, "--simplify": simplify}.items():
+        if value is not None and polygons is None:
+            raise SettingsError(f"{option} belongs to --polygons. Add it, or leave {option} out.")
+    # Polygons tell their mean confidence, which is stored on the way.
+    if storage is not None and polygons is None and not any(wanted.values()):
+        names = ", ".join(f"--{name}" for name in wanted)
+        raise SettingsError(f"--storage belongs to {names} or --polygons. Add one of them, or leave --storage out.")
+
+
+def _outlines(polygons: str, smallest: int | None, simplify: float | None) -> "Outlines":
+    from sensam.infer.vectors import Outlines
+
+    given = {name: value for name, value in {"smallest": smallest, "tolerance": simplify}.items() if value is not None}
+    return Outlines(polygons, **given)  # type: ignore[arg-type] # checked
 
 
 def _job(vote: "Vote", scene: str, out: Path, settings: "MapSettings", *, alone: bool) -> "SceneJob":
@@ -233,14 +265,14 @@ def _map_many(
     *,
     dry_run: bool,
 ) -> None:
-    from sensam.infer.archive import MANIFEST, Entry, Order, map_archive
+    from sensam.infer.archive import Entry, Order, map_archive
     from sensam.infer.mapping import describe_job
     from sensam.infer.pools import open_pool
     from sensam.maps import fingerprint_of
 
     if dry_run:
         for scene in scenes:
-            typer.echo(describe_job(_job(vote, scene, out, settings, alone=False)))
+            typer.echo(describe_job(_job(vote, scene, out, settings, alone=len(scenes) == 1)))
         return
 
     def report(entry: Entry, over: int, total: int) -> None:
@@ -254,7 +286,7 @@ def _map_many(
         from sensam.errors import InputError
 
         raise InputError(
-            f"{len(manifest.failed)} of {len(scenes)} scenes failed; {out / MANIFEST} says why. "
+            f"{len(manifest.failed)} of {len(scenes)} scenes failed; {manifest.path} says why. "
             "Run the same again for those that are missing."
         )
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 from sensam.errors import InputError, SensamError
 from sensam.files import write_text
-from sensam.infer.mapping import MapSettings, SceneJob, Target
+from sensam.infer.mapping import MapSettings, SceneJob, Target, is_map
 from sensam.infer.voting import Vote
 from sensam.infer.workplace import cannot_write
 
@@ -76,10 +76,10 @@ class Pool(Protocol):
 
 
 class Manifest:
-    """What became of every scene, in OUT/manifest.json; written anew after each."""
+    """What became of every scene, in OUT/manifest.json, for MAP.tif in MAP.manifest.json; written anew after each."""
 
-    def __init__(self, folder: Path, scenes: Sequence[str]) -> None:
-        self.path = folder / MANIFEST
+    def __init__(self, out: Path, scenes: Sequence[str]) -> None:
+        self.path = out.with_suffix(f".{MANIFEST}") if is_map(out) else out / MANIFEST
         self.entries = {scene: Entry(scene) for scene in scenes}
 
     def write(self) -> None:
@@ -110,7 +110,7 @@ def read_list(path: Path) -> list[str]:
 
 def map_archive(order: Order, scenes: Sequence[str], out: Path, pool: Pool, report: Report | None = None) -> Manifest:
     """Map all scenes; those that are there already are left alone, and one that fails holds up no other."""
-    targets = {scene: Target.of(scene, out, alone=False) for scene in scenes}
+    targets = {scene: Target.of(scene, out, alone=len(scenes) == 1) for scene in scenes}
     _refuse_twins(targets)
     manifest = Manifest(out, scenes)
     open_strips: dict[str, int] = {}

@@ -21,7 +21,7 @@ from sensam.infer.scene import Scene, open_quietly
 from sensam.infer.schedule import beside, between
 from sensam.infer.segmenter import Segmenter
 from sensam.infer.tiled import Layout, Mask, Progress, disk_needed, map_strip, memory_needed
-from sensam.infer.vectors import Outlines, write_polygons
+from sensam.infer.vectors import Outlines, disk_of_polygons, write_polygons
 from sensam.infer.voting import Predict, Vote
 from sensam.infer.workplace import SUFFIX, Workplace, cannot_write, sweep
 from sensam.version import __version__
@@ -49,25 +49,31 @@ class MapSettings:
     overwrite: bool = field(default=False, compare=False)
 
 
+def is_map(out: Path) -> bool:
+    """Whether this is the name of one map rather than of a folder."""
+    return out.suffix.lower() in {".tif", ".tiff"}
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where the files of one scene go: FOLDER/STEM.tif, STEM.confidence.tif, ..."""
 
     folder: Path
     stem: str
+    suffix: str = ".tif"  # as the user writes it
 
     @classmethod
     def of(cls, scene: str, out: Path, *, alone: bool) -> "Target":
         """OUT is a folder, or the map itself where there is one scene."""
-        if out.suffix.lower() in {".tif", ".tiff"}:
+        if is_map(out):
             if not alone:
                 raise SettingsError(f"{out} is one file, but there are several scenes. Give a folder with -o.")
-            return cls(out.parent, out.stem)
+            return cls(out.parent, out.stem, out.suffix)
         return cls(out, title(scene))
 
-    def file(self, product: str, suffix: str = ".tif") -> Path:
+    def file(self, product: str, suffix: str | None = None) -> Path:
         middle = "" if product == "classes" else f".{product}"
-        return self.folder / f"{self.stem}{middle}{suffix}"
+        return self.folder / f"{self.stem}{middle}{suffix or self.suffix}"
 
     @property
     def workplace(self) -> Path:
@@ -128,7 +134,9 @@ class SceneJob:
     @property
     def disk(self) -> int:
         """Bytes that are needed at most while the map is made."""
-        return disk_needed(self.scene.size, self.products)
+        outlines = self.settings.outlines
+        drawn = 0 if outlines is None else disk_of_polygons(self.scene.size, outlines)
+        return disk_needed(self.scene.size, self.products) + drawn
 
     def open(self) -> Workplace:
         """The folder to work in, new or as a killed run left it; an error where the map would not fit on the disk."""

@@ -15,6 +15,7 @@ from sensam.infer.workplace import BYTE_ORDER, Workplace
 
 ROWS_AT_ONCE = 512
 NUMBERS = "patches.raw"  # int32, 0 where there is no data
+NUMBER_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class Patches:
         band = (
             '<VRTRasterBand dataType="Int32" band="1" subClass="VRTRawRasterBand">'
             f'<SourceFilename relativeToVRT="1">{NUMBERS}</SourceFilename><ByteOrder>{BYTE_ORDER}</ByteOrder>'
-            f"<ImageOffset>0</ImageOffset><PixelOffset>4</PixelOffset><LineOffset>{width * 4}</LineOffset>"
+            f"<ImageOffset>0</ImageOffset><PixelOffset>{NUMBER_BYTES}</PixelOffset>"
+            f"<LineOffset>{width * NUMBER_BYTES}</LineOffset>"
             "</VRTRasterBand>"
         )
         path = workplace.folder / "patches.vrt"
@@ -41,7 +43,11 @@ class Patches:
 
 
 def find_patches(
-    workplace: Workplace, classes: Product, confidence: Product, smallest: int, area_of_row: Callable[[int], float]
+    workplace: Workplace,
+    classes: Product,
+    confidence: Product,
+    smallest: int,
+    areas_of_row: Callable[[int], float | NDArray[np.float64]],
 ) -> Patches:
     """Two passes over the map, some rows at a time: number and join, then write the numbers and measure."""
     joined = _Joined()
@@ -61,15 +67,15 @@ def find_patches(
     path = workplace.folder / NUMBERS
     with path.open("r+b") as numbers:
         for rows in _slices(height):
-            numbers.seek(rows[0] * width * 4)
+            numbers.seek(rows[0] * width * NUMBER_BYTES)
             number_HW = final[np.fromfile(numbers, np.int32, (rows[1] - rows[0]) * width)].reshape(-1, width)
-            numbers.seek(rows[0] * width * 4)
+            numbers.seek(rows[0] * width * NUMBER_BYTES)
             number_HW.tofile(numbers)
             sure_HW = workplace.read(confidence, rows)[0] * confidence.scale
             pixels += np.bincount(number_HW.ravel(), minlength=count + 1)
             sure += np.bincount(number_HW.ravel(), sure_HW.ravel(), count + 1)
-            row_areas = np.repeat([area_of_row(row) for row in range(*rows)], width)
-            areas += np.bincount(number_HW.ravel(), row_areas, count + 1)
+            areas_HW = np.stack([np.broadcast_to(areas_of_row(row), width) for row in range(*rows)])
+            areas += np.bincount(number_HW.ravel(), areas_HW.ravel(), count + 1)
     found = np.zeros(count + 1, np.int64)
     found[final[1:]] = np.array(joined.classes[1:], np.int64)
     return Patches(found[1:], areas[1:], sure[1:] / np.maximum(pixels[1:], 1), workplace.size)

@@ -3,13 +3,13 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from sensam.data.raster import RasterInfo, Window
 from sensam.data.readers import open_raster
@@ -174,13 +174,37 @@ def identify(sam: Sam, source: Located, sensor: Sensor, bands: Sequence[str] | N
     paths = [source] if isinstance(source, str) else list(source.values())
     if any(is_remote(path) or not Path(path).is_file() for path in paths):
         return None
-    digest = hashlib.blake2b(digest_size=16)
-    for name, weight in sorted(sam.vision_encoder.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     states = [(path, Path(path).stat().st_size, Path(path).stat().st_mtime_ns) for path in paths]
     facts = json.dumps([sensor.to_dict(), None if bands is None else list(bands)], sort_keys=True)
-    return f"{paths[0]}|{digest.hexdigest()}|{facts}|{states}"
+    return f"{paths[0]}|{_digest(sam.vision_encoder)}|{facts}|{states}"
+
+
+def _digest(encoder: nn.Module) -> str:
+    """One name for all that decides an encoder's answers.
+
+    Its weights are not enough: which bands it picks is a setting of a module, and how it scales them may be a buffer
+    that is never saved.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for place, module in encoder.named_modules():
+        held = vars(module).items()
+        settings = {name: value for name, value in held if name != "training" and name[0] != "_" and _is_plain(value)}
+        digest.update(f"{place}|{type(module).__qualname__}|{sorted(settings.items())}".encode())
+        for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+            digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it is written the same in every process."""
+    if isinstance(value, dict):
+        return all(_is_plain(each) for each in (*value, *value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if is_dataclass(value):
+        return all(_is_plain(getattr(value, each.name)) for each in fields(value))
+    return value is None or isinstance(value, str | int | float)
 
 
 def _lies_in(point: Point, window: Window) -> bool:

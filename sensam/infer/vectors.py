@@ -19,7 +19,8 @@ from rasterio.warp import transform as transform_points
 
 from sensam.errors import InputError, SettingsError
 from sensam.infer.cog import Ground
-from sensam.infer.patches import Patches, find_patches
+from sensam.infer.ground import areas_of_pixels
+from sensam.infer.patches import NUMBER_BYTES, Patches, find_patches
 from sensam.infer.products import Product
 from sensam.infer.scene import open_quietly
 from sensam.infer.workplace import Workplace
@@ -27,6 +28,8 @@ from sensam.infer.workplace import Workplace
 VectorFormat = Literal["gpkg", "geojson", "fgb"]
 DRIVERS: dict[VectorFormat, str] = {"gpkg": "GPKG", "geojson": "GeoJSON", "fgb": "FlatGeobuf"}
 GEOJSON_CRS = "EPSG:4326"  # what the format prescribes
+EMPTY_FILE = 2**17  # bytes, of a GeoPackage's tables
+PIXEL_BYTES: dict[VectorFormat, int] = {"gpkg": 20, "geojson": 36, "fgb": 20}  # of a map in patches of nine pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Outlines:
     """Which polygons are wanted: as what file, how small at least, and how far an edge may move."""
 
     format: VectorFormat = "gpkg"
-    smallest: int = 0  # pixels; smaller patches go to the neighbour they share the longest edge with
+    smallest: int = 0  # pixels; smaller patches go to their largest neighbour, as GDAL's sieve has it
     tolerance: float = 1.0  # pixels
 
     def __post_init__(self) -> None:
@@ -49,10 +52,17 @@ class Outlines:
         return f".{self.format}"
 
 
+def disk_of_polygons(size: tuple[int, int], outlines: Outlines) -> int:
+    """Bytes for numbered patches and the file of their outlines, which only a map of noise exceeds."""
+    pixels = size[0] * size[1]
+    return pixels * (NUMBER_BYTES + PIXEL_BYTES[outlines.format]) + EMPTY_FILE
+
+
 def write_polygons(workplace: Workplace, made: Sequence[Product], ground: Ground, outlines: Outlines) -> Path:
     """The finished file, still in the workplace."""
     by_name = {product.name: product for product in made}
-    patches = find_patches(workplace, by_name["classes"], by_name["confidence"], outlines.smallest, _row_areas(ground))
+    areas = _row_areas(ground, workplace.size)
+    patches = find_patches(workplace, by_name["classes"], by_name["confidence"], outlines.smallest, areas)
     geometry = _simplified(_outlines(patches, workplace), outlines.tolerance)
     crs = ground.crs.to_wkt() if ground.crs is not None else None
     area_name = "area_m2" if ground.crs is not None else "area_px"
@@ -125,20 +135,46 @@ def _on_earth(geometry: NDArray[Any], crs: Any) -> NDArray[Any]:
 
 
 EARTH_RADIUS = 6_371_007.2  # metres, of the sphere with the Earth's area
+MEASURED = 129  # pixels along each side of a scene, at most, whose ground is measured
+KEPT = 0.0025  # UTM stretches areas by up to a fifth of a percent within its zone
 
 
-def _row_areas(ground: Ground) -> Callable[[int], float]:
-    """The area of a pixel in a row: square metres, or 1 where a scene has no place on Earth."""
+def _row_areas(ground: Ground, size: tuple[int, int]) -> Callable[[int], float | NDArray[np.float64]]:
+    """The areas of the pixels in a row: square metres, or 1 where a scene has no place on Earth."""
     place = ground.transform
     if ground.crs is None or place is None:
         return lambda _: 1.0
-    plain = abs(place.a * place.e - place.b * place.d)
     if not ground.crs.is_geographic:
-        factor = ground.crs.linear_units_factor[1] if ground.crs.is_projected else 1.0
-        return lambda _: plain * factor**2
+        return _projected_areas(ground.crs, place, size)
 
     def area(row: int) -> float:
         north, south = (np.radians(np.clip(place.f + place.e * at, -90, 90)) for at in (row, row + 1))
         return float(EARTH_RADIUS**2 * np.radians(abs(place.a)) * abs(np.sin(north) - np.sin(south)))
 
     return area
+
+
+def _projected_areas(crs: Any, place: Affine, size: tuple[int, int]) -> Callable[[int], float | NDArray[np.float64]]:
+    """Where a projection keeps areas, as UTM does well enough, a pixel is what its units say: 10 m squared are 100.
+
+    Elsewhere, as in Mercator, it is the ground under it: measured for some pixels, interpolated between them.
+    """
+    factor = crs.linear_units_factor[1] if crs.is_projected else 1.0
+    plain = abs(place.a * place.e - place.b * place.d) * factor**2
+    at_R, at_C = (np.linspace(0, length - 1, min(length, MEASURED)) for length in size)
+    rows_RC, columns_RC = np.meshgrid(at_R, at_C, indexing="ij")
+    areas_N = areas_of_pixels(crs, place, rows_RC.ravel(), columns_RC.ravel())
+    if areas_N is None:
+        return lambda _: plain
+    areas_RC = np.where(np.isfinite(areas_N), areas_N, plain).reshape(rows_RC.shape)
+    if np.allclose(areas_RC, plain, rtol=KEPT, atol=0):
+        return lambda _: plain
+
+    def areas(row: int) -> NDArray[np.float64]:
+        above = min(int(np.searchsorted(at_R, row, "right")), len(at_R)) - 1
+        below = min(above + 1, len(at_R) - 1)
+        share = (row - at_R[above]) / max(at_R[below] - at_R[above], 1)
+        areas_C = areas_RC[above] * (1 - share) + areas_RC[below] * share
+        return np.interp(np.arange(size[1]), at_C, areas_C)
+
+    return areas

@@ -114,7 +114,7 @@ class ImageEncoder(nn.Module):
                 x = checkpoint(layer, x, use_reentrant=False)
             else:
                 x = layer(x)
-                if x.shape[:3].numel() >= MANY_TOKENS and not torch.compiler.is_compiling():
+                if not torch.compiler.is_compiling() and x.shape[:3].numel() >= MANY_TOKENS:
                     drop_converted(layer)  # half as large as the weights: what a large image needs besides is no more
         return x
 

@@ -98,6 +98,18 @@ def test_resampling_to_what_the_model_was_trained_on(scene, tmp_path, capsys, mo
         assert file.res == (20, 20)
 
 
+def test_one_scene_over_workers_becomes_the_map_that_is_named(scene, tmp_path, capsys, monkeypatch):
+    listed = tmp_path / "scenes.txt"
+    listed.write_text(f"{scene}\n")
+    out = tmp_path / "out" / "map.tif"
+    for words in ((scene, "--workers", 4), (scene, "--engine", "ray"), ("--list", listed)):
+        code, told, err = run(capsys, monkeypatch, "toy", *words, "-o", out, "--dry-run")
+        assert (code, err) == (0, "")
+        assert told.startswith("map: 70 x 90 pixels")
+    assert run(capsys, monkeypatch, "toy", "--list", listed, "-o", out)[0] == 0
+    assert out.is_file()
+
+
 @pytest.mark.slow
 def test_many_scenes_leave_a_manifest_and_failures_hold_up_nothing(scene, tmp_path, capsys, monkeypatch):
     other = write_scene(tmp_path / "in" / "other.tif", ground(40, 50, seed=2))

@@ -154,6 +154,20 @@ def test_a_map_whose_planes_are_gone_is_not_made_of_zeros(scenes, tmp_path):
     assert list(target.folder.iterdir()) == []
 
 
+def test_one_scene_becomes_the_map_that_is_named(scenes, tmp_path):
+    """Also over many workers; the manifest of other maps in that folder stays."""
+    others = tmp_path / "out" / "manifest.json"
+    others.parent.mkdir()
+    others.write_text("[]")
+    wanted = order()
+    manifest = map_archive(wanted, scenes[:1], tmp_path / "out" / "map.tif", Here(wanted))
+    assert manifest.entries[scenes[0]].files == [str(tmp_path / "out" / "map.tif")]
+    assert json.loads((tmp_path / "out" / "map.manifest.json").read_text())[0]["status"] == "done"
+    assert others.read_text() == "[]"
+    with pytest.raises(SettingsError, match="several scenes"):
+        map_archive(wanted, scenes, tmp_path / "out" / "map.tif", Here(wanted))
+
+
 def test_scenes_of_one_name_are_refused(scenes, tmp_path):
     other = tmp_path / "other" / "s0.tif"
     write_scene(other, ground(40, 40))

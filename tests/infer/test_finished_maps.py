@@ -13,6 +13,7 @@ import pytest
 
 from sensam.errors import InputError, SettingsError
 from sensam.infer.mapping import MapSettings, SceneJob, Target
+from sensam.infer.vectors import Outlines
 from sensam.infer.voting import Vote
 from tests.infer.mapmaking import (
     Failing,
@@ -84,6 +85,7 @@ from tests.infer.mapmaking import segmenter, network
 from sensam.infer import mapping
 from sensam.infer.mapping import MapSettings, SceneJob, Target
 from sensam.infer.schedule import beside, between
+from sensam.infer.vectors import Outlines
 from sensam.infer.voting import Vote
 from pathlib import Path
 model = segmenter(network(3))
@@ -135,6 +137,15 @@ def test_what_cannot_be_mapped_is_refused_before_anything_is_written(scene, tmp_
     with pytest.raises(SettingsError, match="several scenes"):
         Target.of("a.tif", tmp_path / "map.tif", alone=False)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("suffix", [".tiff", ".TIF"])
+def test_a_map_keeps_the_name_it_was_given(scene, tmp_path, suffix):
+    out = tmp_path / "out" / f"map{suffix}"
+    made = make_map(segmenter(), scene[0], out, extras=("confidence",), outlines=Outlines("gpkg"))
+    assert [path.name for path in made] == [f"map.confidence{suffix}", "map.gpkg", out.name]
+    assert {path.name for path in out.parent.iterdir()} >= {"map.qml", f"{out.name}.aux.xml", *(p.name for p in made)}
+    assert read(out).shape == (1, 90, 130)
 
 
 def test_a_scene_without_a_valid_pixel_leaves_nothing_behind(tmp_path):

@@ -1,10 +1,11 @@
 """The ground that a pixel covers, by coordinate systems that count in metres, feet, degrees and Mercator's metres."""
 
+import numpy as np
 import pytest
 from affine import Affine
 from rasterio.crs import CRS
 
-from sensam.infer.ground import metres_of_pixel, metres_per_degree
+from sensam.infer.ground import areas_of_pixels, in_space, metres_of_pixel
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,21 @@ def test_what_has_no_place_on_earth_covers_no_ground():
 
 def test_degrees_by_latitude():
     """Against the published lengths: 111.320 and 110.574 km at the equator, 0 and 111.694 km at a pole."""
-    assert metres_per_degree(0) == pytest.approx((111_320, 110_574), rel=1e-4)
-    assert metres_per_degree(90)[0] == pytest.approx(0, abs=1)
-    assert metres_per_degree(90)[1] == pytest.approx(111_694, rel=1e-4)
+    for latitude, east, north in ((0.0, 111_320, 110_574), (89.995, 9.7, 111_694)):
+        places = np.array([[0.0, latitude], [0.01, latitude], [0.0, latitude + 0.005], [0.0, latitude - 0.005]])
+        here, right, above, below = in_space(*places.T)
+        assert np.linalg.norm(right - here) * 100 == pytest.approx(east, rel=1e-2)
+        assert np.linalg.norm(above - below) * 100 == pytest.approx(north, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform", "area"),
+    [
+        ("EPSG:3857", Affine(10, 0, 20_037_505, 0, -10, 8_399_737.89), 25.1),  # across 180 degrees
+        ("EPSG:3413", Affine(10, 0, 0, 0, -10, 0), 106.2),  # at the pole
+        ("EPSG:3413", Affine(10, 0, -5, 0, -10, 5), 106.2),  # around it
+    ],
+)
+def test_ground_has_no_seam_and_no_pole(crs, transform, area):
+    found = areas_of_pixels(CRS.from_string(crs), transform, np.zeros(1), np.zeros(1))
+    assert found == pytest.approx([area], rel=5e-3)

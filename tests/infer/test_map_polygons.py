@@ -5,9 +5,12 @@ import pyogrio
 import pytest
 import rasterio
 import shapely
+from affine import Affine
 from rasterio.warp import transform_bounds
 
+from sensam.infer.mapping import MapSettings, SceneJob, Target
 from sensam.infer.vectors import Outlines
+from sensam.infer.voting import Vote
 from tests.infer.mapmaking import (
     CLASSES,
     ground,
@@ -65,3 +68,59 @@ def test_areas_in_degrees_are_square_metres(tmp_path):
     *_, drawn, _ = make_map(segmenter(), path, tmp_path / "out", outlines=Outlines())
     area = pyogrio.raw.read(drawn, columns=["area_m2"])[3][0].sum()
     assert area == pytest.approx(1 * 111_195 * np.cos(np.radians(60)) * 111_195, rel=1e-3)
+
+
+def summed(tmp_path, crs, transform):
+    path = write_scene(tmp_path / "scene.tif", ground(80, 120), crs=crs, transform=transform)
+    *_, drawn, _ = make_map(segmenter(), path, tmp_path / "out", outlines=Outlines())
+    return pyogrio.raw.read(drawn, columns=["area_m2"])[3][0].sum()
+
+
+@pytest.mark.parametrize("pixel", [10, 1000])
+def test_areas_in_mercator_are_of_the_ground(tmp_path, pixel):
+    """At 60 degrees Mercator counts double: four times the area. A wide scene reaches where it differs."""
+    top, rows = 8_399_737.89, np.arange(80) + 0.5
+    latitudes = 2 * np.arctan(np.exp((top - rows * pixel) / 6_378_137)) - np.pi / 2
+    east = 1 / np.sqrt(1 - 0.00669438 * np.sin(latitudes) ** 2)  # radii of the ellipsoid over that of the equator
+    north = (1 - 0.00669438) * east**3
+    expected = 120 * pixel**2 * (np.cos(latitudes) ** 2 * east * north).sum()
+    assert summed(tmp_path, "EPSG:3857", place(0, top, pixel)) == pytest.approx(expected, rel=1e-3)
+    assert expected == pytest.approx(80 * 120 * pixel**2 / 4, rel=0.1)
+
+
+def test_areas_in_utm_are_what_its_metres_say(tmp_path):
+    """60 degrees north, at the edge of the zone and in its middle."""
+    for number, x in enumerate((334_000, 500_000)):
+        area = summed(tmp_path / str(number), "EPSG:32632", place(x, 6_655_000, 10))
+        assert area == pytest.approx(80 * 120 * 100, rel=1e-9)
+
+
+def test_areas_differ_along_a_row_where_the_ground_does(tmp_path):
+    """The same Mercator turned by a quarter: its columns are what rows were."""
+    turned = Affine(0, 1000, 0, -1000, 0, 8_399_737.89)
+    upright = place(0, 8_399_737.89, 1000)
+    pixels = ground(60, 60)
+    found = []
+    for name, transform, shown in (("upright", upright, pixels), ("turned", turned, pixels.swapaxes(1, 2))):
+        path = write_scene(tmp_path / f"{name}.tif", shown, crs="EPSG:3857", transform=transform)
+        *_, drawn, _ = make_map(segmenter(), path, tmp_path / name, outlines=Outlines())
+        found.append(sorted(pyogrio.raw.read(drawn, columns=["area_m2"])[3][0]))
+    assert np.allclose(*found, rtol=1e-6)
+    assert sum(found[0]) < 0.3 * 60 * 60 * 1e6
+
+
+@pytest.mark.parametrize("format", ["gpkg", "geojson", "fgb"])
+def test_the_disk_that_is_told_has_room_for_polygons(tmp_path, monkeypatch, format):
+    """All that lies there before the first finished file leaves."""
+    path = write_scene(tmp_path / "scene.tif", ground(300, 400, patch=3))
+    seen = []
+
+    def put(made, target):
+        seen.append(sum(file.stat().st_size for file in made.parent.rglob("*") if file.is_file()))
+        made.replace(target)
+
+    monkeypatch.setattr("sensam.infer.mapping._put", put)
+    target = Target(tmp_path / "out", "map")
+    job = SceneJob(segmenter(), "same", str(path), target, MapSettings(outlines=Outlines(format)))
+    job.complete(job.run(Vote([segmenter()], device="cpu")))
+    assert seen[0] <= job.disk <= 3 * seen[0]

@@ -9,14 +9,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from sensam.data.raster import Window
 from sensam.errors import InputError
 from sensam.infer.click_places import Wanted
-from sensam.infer.scene_clicks import Found, SceneClicks
+from sensam.infer.scene_clicks import Found, SceneClicks, identify
+from sensam.methods.inherited import PickedEncoder, as_sam
+from sensam.nn.band_stems import AsPhotograph
 from sensam.nn.shelf import Shelf
 from sensam.sam.model import Sam
+from sensam.sensors import load_sensor
 from sensam.types import Prompts
 from tests.sam.conftest import TINY, fill
 
@@ -157,3 +160,27 @@ def test_a_window_without_data() -> None:
     clicks = SceneClicks(Sam(TINY), nothing, (99, 99), side=SIDE, is_sure=True, shelf=None, name="empty.tif|0")
     with pytest.raises(InputError, match=r"empty\.tif has no data around the click"):
         clicks.ask(Wanted(inside=((5, 5),)))
+
+
+def test_what_was_seen_belongs_to_the_bands_and_scales_it_was_seen_in(tmp_path: Path) -> None:
+    """None of them is a weight."""
+    scene, sensor = tmp_path / "scene.tif", load_sensor("rgb")
+    scene.touch()
+
+    def name(encoder: nn.Module) -> str:
+        found = identify(as_sam(PLAIN, encoder, 5), str(scene), sensor, None)
+        assert found is not None
+        return found
+
+    def scaled(mean: float) -> nn.Module:
+        return nn.Sequential(AsPhotograph(mean, 1.0, (1.0, 2.0, 3.0), (1.0, 1.0, 1.0)), PLAIN.vision_encoder)
+
+    picked = [PickedEncoder(PLAIN.vision_encoder, triple) for triple in ((0, 1, 2), (2, 1, 0), (0, 1, 2))]
+    first, second, again = map(name, picked)
+    assert first == again
+    assert first != second
+    picked[0].train()
+    assert name(picked[0]) == first
+    assert name(scaled(1.0)) == name(scaled(1.0))
+    assert name(scaled(1.0)) != name(scaled(2.0))
+    assert name(nn.Sequential(PLAIN.vision_encoder)) != name(nn.ModuleDict({"0": PLAIN.vision_encoder}))
