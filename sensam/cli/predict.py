@@ -98,7 +98,7 @@ def predict(
     from sensam.infer.archive import loaded
     from sensam.infer.mapping import MapSettings
     from sensam.infer.vectors import Outlines
-    from sensam.maps import ModelSource, box_of, resolution_of, settled
+    from sensam.maps import ModelSource, box_of, notes_on_tiles, resolution_of, settled
 
     wanted = {"confidence": confidence, "entropy": entropy, "probabilities": probabilities}
     values: dict[str, Any] = {
@@ -115,6 +115,8 @@ def predict(
     }
     source = ModelSource((model, *(ensemble or ())), base, tta, precision, device)  # type: ignore[arg-type] # checked
     vote = loaded(source)
+    for note in notes_on_tiles(vote):
+        typer.echo(note)
     values["resolution"] = resolution_of(resample, vote.model)
     settings = settled(MapSettings(**values), tta, vote)
     if scene_list is None and len(scenes) == 1 and workers == 1 and engine == "process" and address is None:
