@@ -1,10 +1,11 @@
 """Files that are written whole or not at all: made in a hidden folder beside their place, then moved there."""
 
 import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,10 +64,25 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_tensors(path: Path, tensors: "Mapping[str, Tensor]") -> None:
-    """A safetensors file that those may read who may read any other new file; safetensors asks for the owner alone."""
+    """A safetensors file, on the disk when this returns, so that another file may name it.
+
+    Those may read it who may read any other new file; safetensors asks for the owner alone.
+    """
     from safetensors.torch import save_file
 
     path.touch()
     mode = path.stat().st_mode
     save_file(dict(tensors), path, metadata={"format": "pt"})
     path.chmod(mode)
+    with path.open("r+b") as file:  # Windows syncs only what is open for writing
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk: of a file that was moved there, a power cut may take the name alone."""
+    with suppress(OSError):  # Windows opens no folder, and some network drives do not sync one
+        place = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(place)
+        finally:
+            os.close(place)

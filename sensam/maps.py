@@ -86,6 +86,17 @@ def settings_of(values: dict[str, Any]) -> MapSettings:
     return MapSettings(**values)
 
 
+def notes_on_tiles(vote: Vote) -> list[str]:
+    """What is to be said of members that learnt from whole images, as no scene is stretched into one tile."""
+    return [
+        f"{member.name} learnt from whole images stretched to {member.size} x {member.size} pixels; a scene is mapped "
+        "in tiles of its own pixels, which `sensam evaluate` does not score. For single images: "
+        "sensam.load(MODEL).predict(IMAGE)"
+        for member in vote.members
+        if member.fit == "stretch"
+    ]
+
+
 def fingerprint_of(vote: Vote) -> str:
     """One name for the weights of all members."""
     return "+".join(member.fingerprint for member in vote.members)

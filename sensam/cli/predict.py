@@ -104,7 +104,7 @@ def predict(
     _refuse_idle(wanted, polygons, storage=storage, smallest=smallest, simplify=simplify)
     from sensam.infer.archive import loaded
     from sensam.infer.mapping import MapSettings
-    from sensam.maps import ModelSource, box_of, resolution_of, settled
+    from sensam.maps import ModelSource, box_of, notes_on_tiles, resolution_of, settled
 
     values: dict[str, Any] = {
         "size": tile,
@@ -120,6 +120,8 @@ def predict(
     }
     source = ModelSource((model, *(ensemble or ())), base, tta, precision, device)  # type: ignore[arg-type] # checked
     vote = loaded(source)
+    for note in notes_on_tiles(vote):
+        typer.echo(note)
     values["resolution"] = resolution_of(resample, vote.model)
     settings = settled(MapSettings(**values), tta, vote)
     if scene_list is None and len(scenes) == 1 and workers == 1 and engine == "process" and address is None:

@@ -26,6 +26,14 @@ def resample_linear(
     return np.asarray(value_sum / np.where(weight_sum > 0, weight_sum, 1))
 
 
+def resample_both(
+    pixels_CHW: NDArray[Any], valid_CHW: NDArray[np.bool_] | None, rows: int, columns: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+    """Pixels and where they are valid at another size, on one grid."""
+    valid = None if valid_CHW is None else resample_nearest(valid_CHW, rows, columns)
+    return resample_linear(pixels_CHW, valid_CHW, rows, columns), valid
+
+
 def _centres(length: int, wanted: int) -> NDArray[np.float64]:
     return np.asarray((np.arange(wanted) + 0.5) * length / wanted)
 

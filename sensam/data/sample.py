@@ -12,7 +12,7 @@ from sensam.data.feed import Feed, Portion
 from sensam.data.labels import LabelHW
 from sensam.data.pairing import Item
 from sensam.data.raster import Window
-from sensam.data.resample import resample_linear, resample_nearest
+from sensam.data.resample import resample_both, resample_nearest
 from sensam.sensors import Sensor
 from sensam.types import RANDOM_VIEW
 
@@ -74,11 +74,11 @@ def resized(sample: Sample, rows: int, columns: int) -> Sample:
     """Another size: linear for pixels, nearest for validity and labels, on the same grid."""
     if sample.size == (rows, columns):
         return sample
-    valid = sample.valid_CHW
+    stored_CHW, valid_CHW = resample_both(sample.stored_CHW, sample.valid_CHW, rows, columns)
     return replace(
         sample,
-        stored_CHW=resample_linear(sample.stored_CHW, valid, rows, columns),
-        valid_CHW=None if valid is None else resample_nearest(valid, rows, columns),
+        stored_CHW=stored_CHW,
+        valid_CHW=valid_CHW,
         label_HW=None if sample.label_HW is None else resample_nearest(sample.label_HW, rows, columns),
     )
 

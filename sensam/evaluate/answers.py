@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate as resize
 
 from sensam.data.dataset import Dataset
 from sensam.data.loader import Loader
 from sensam.data.raster import Window
 from sensam.data.stream import Edges, EvaluationStream
 from sensam.data.windows import within
+from sensam.infer.segmenter import unstretched
 from sensam.run.model import Model
 
 
@@ -29,7 +29,7 @@ def shown(
     model: Model, dataset: Dataset, split: str, *, edges: Edges = "cut"
 ) -> tuple[EvaluationStream, EvaluationStream | None]:
     """A split as the model was trained to see it; where that is stretched, also the labels as they are on disk."""
-    fit = model.config.get("fit", "crop")
+    fit = model.segmenter.fit
     stream = EvaluationStream(dataset, split, size=model.segmenter.size, fit=fit, edges=edges)
     return stream, EvaluationStream(dataset, split) if fit == "stretch" else None
 
@@ -55,7 +55,7 @@ def answers(
                     logits_KHW, label_HW = logits_KHW[:, *inside], each.label_BHW[row][inside]
                 else:
                     label_HW = _label(originals, start + row).to(logits_KHW.device)
-                    logits_KHW = resize(logits_KHW[None], label_HW.shape, mode="bilinear", align_corners=False)[0]
+                    logits_KHW = unstretched(logits_KHW[None], label_HW.shape)[0]
                 yield Answer(item.key, part, logits_KHW.argmax(0), label_HW)
             start += len(each)
 

@@ -77,6 +77,7 @@ def metadata(segmenter: Segmenter, side: int, step: int = 1) -> dict[str, str]:
         "name": segmenter.name,
         "takes_missing_bands": segmenter.takes_missing_bands,
         "resolution": segmenter.resolution,
+        "fit": segmenter.fit,
     }
     deepness: dict[str, Any] = {
         "model_type": "Segmentor",

@@ -62,6 +62,7 @@ def load_onnx(path: Path) -> Segmenter:
         name=facts["name"],
         takes_missing_bands=facts["takes_missing_bands"],
         resolution=facts["resolution"],
+        fit=facts["fit"],
     )
 
 
@@ -99,7 +100,7 @@ def _facts(path: Path, metadata: Mapping[str, str]) -> Mapping[str, Any]:
     try:
         facts = json.loads(metadata[KEY])
         wanted = ("sensor", "classes", "colours", "size", "multiple", "ignore", "name", "takes_missing_bands")
-        return {name: facts[name] for name in (*wanted, "resolution")}
+        return {name: facts[name] for name in (*wanted, "resolution")} | {"fit": facts.get("fit", "crop")}
     except (KeyError, ValueError, TypeError) as error:
         raise WeightsError(
             f"{path} does not say what its bands and classes are, so it is not one of ours. "

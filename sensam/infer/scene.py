@@ -16,7 +16,7 @@ from rasterio.windows import Window as GdalWindow
 
 from sensam.data.acceptance import Judge, judge_of, judge_planes
 from sensam.data.native import ARRAY_SUFFIXES, ENVI_HEADER, PLAIN_TYPES
-from sensam.data.raster import RasterInfo, Window, shifted
+from sensam.data.raster import Raster, RasterInfo, Window, shifted
 from sensam.data.readers import describe, open_raster
 from sensam.errors import InputError
 from sensam.infer.locate import Located, is_remote
@@ -114,10 +114,18 @@ class Scene:
                 valid_HW = self._patiently(lambda: plain.read(whole, part_CHW))
                 target_CHW[rows_fed] = part_CHW
                 return valid_HW
-            stored = self._patiently(lambda: open_raster(self.source, bands=self.found.bands, window=whole))
-        decoded = self._fed.decode(stored.renamed(self._fed.band_names))
+        decoded = self._decoded(whole)
         target_CHW[rows_fed] = self._fed.normalise(decoded)
         return decoded.valid_HW
+
+    def decoded(self) -> Raster:
+        """The area in physical units, and what of each band is real; without the bands that it lacks."""
+        return self._decoded(self.area)
+
+    def _decoded(self, window: Window) -> Raster:
+        with rasterio.Env(**GDAL_OPTIONS):
+            stored = self._patiently(lambda: open_raster(self.source, bands=self.found.bands, window=window))
+        return self._fed.decode(stored.renamed(self._fed.band_names))
 
     def _patiently(self, read: Any) -> Any:
         """A connection may drop; a file that is broken stays so."""

@@ -2,9 +2,11 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from sensam.data.layout import Colour
 from sensam.errors import WeightsError
@@ -26,6 +28,7 @@ class Segmenter:
     takes_missing_bands: bool = False  # trained with band dropout: a band may be all zeros
     resolution: float | None = None  # metres of ground that a pixel covered when it was trained
     knows_classes: bool = True  # or what tells them apart is still random
+    fit: Literal["crop", "stretch"] = "crop"  # or trained on whole images stretched to the size
 
     def logits(self, image_BCHW: Tensor) -> Tensor:
         """Class logits at the size of the input."""
@@ -57,3 +60,8 @@ class Segmenter:
                 f"This {self.name} has not learnt classes yet, so it cannot draw maps. Teach it: sensam train DATA "
                 f"--method {self.name} --set begin_from=FOLDER."
             )
+
+
+def unstretched(logits_BKHW: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Logits of stretched images at the rows and columns that these had before."""
+    return interpolate(logits_BKHW, size, mode="bilinear", align_corners=False)

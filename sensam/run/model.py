@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sensam.data.raster import Raster
+from sensam.data.resample import resample_both
 from sensam.infer.pixels import read_pixels
 from sensam.infer.scene import Scene
-from sensam.infer.segmenter import Segmenter
+from sensam.infer.segmenter import Segmenter, unstretched
 from sensam.methods.base import Method
 from sensam.methods.folder import read_model, write_model
 from sensam.methods.rebuilding import read_base, rebuild
@@ -48,36 +49,50 @@ class Model:
     def predict(self, image: Raster | str | Path) -> NDArray[np.unsignedinteger[Any]]:
         """The class of every pixel of one image, seen as a whole; the ignore value where a band has no data.
 
+        A model that was trained on stretched images sees it stretched, as `sensam.evaluate` scores it.
         Scenes that are too large for that are mapped in overlapping tiles by `sensam.predict`.
         """
         pixels_CHW, valid_HW = self._read(image)
         self.method.eval()
         logits_1KHW = self.segmenter.logits(pixels_CHW[None].to(self.device))
+        if self.segmenter.fit == "stretch":
+            logits_1KHW = unstretched(logits_1KHW, valid_HW.shape)
         largest = max(self.segmenter.ignore, len(self.classes) - 1)
         dtype: type[np.unsignedinteger[Any]] = np.uint8 if largest < 256 else np.uint16
         classes_HW: NDArray[np.unsignedinteger[Any]] = logits_1KHW[0].argmax(0).cpu().numpy().astype(dtype)
-        if valid_HW is not None:
-            classes_HW[~valid_HW.numpy()] = self.segmenter.ignore
+        classes_HW[~valid_HW.numpy()] = self.segmenter.ignore
         return classes_HW
 
-    def _read(self, image: Raster | str | Path) -> tuple[Tensor, Tensor | None]:
-        """Normalised pixels, and where every band has data that there is."""
+    def _read(self, image: Raster | str | Path) -> tuple[Tensor, Tensor]:
+        """Normalised pixels at the size the model sees, and where in the image every band that there is has data."""
         if isinstance(image, Raster):
             return self._read_raster(image)
         scene = Scene(str(image), self.sensor, may_lack_bands=self.segmenter.takes_missing_bands)
+        if self.segmenter.fit == "stretch":
+            return self._read_raster(scene.decoded())
         pixels_CHW, valid_HW = scene.read((0, 0, *scene.size))
         return torch.from_numpy(pixels_CHW), torch.from_numpy(valid_HW)
 
-    def _read_raster(self, image: Raster) -> tuple[Tensor, Tensor | None]:
-        names = self.sensor.band_names
+    def _read_raster(self, image: Raster) -> tuple[Tensor, Tensor]:
+        sensor, names = self.sensor, self.sensor.band_names
         seen = [name for name, valid_HW in zip(image.bands, image.valid_CHW, strict=True) if valid_HW.any()]
         seen = [name for name in seen if name in names]
-        if not self.segmenter.takes_missing_bands or not seen or len(seen) == len(names):
-            return read_pixels(image, len(names), self.sensor)
-        seen_CHW, valid_HW = read_pixels(image.select(seen), len(seen), self.sensor.select(seen))
+        if self.segmenter.takes_missing_bands and seen and len(seen) < len(names):
+            image, sensor = image.select(seen), sensor.select(seen)
+        decoded = image if image.is_decoded else sensor.decode(image)
+        seen_CHW, _ = read_pixels(self._fitted(decoded), len(sensor.bands), sensor)
         pixels_CHW = seen_CHW.new_zeros(len(names), *seen_CHW.shape[1:])
-        pixels_CHW[[names.index(name) for name in seen]] = seen_CHW
-        return pixels_CHW, valid_HW
+        pixels_CHW[[names.index(name) for name in sensor.band_names]] = seen_CHW
+        return pixels_CHW, torch.from_numpy(decoded.valid_HW)
+
+    def _fitted(self, image: Raster) -> Raster:
+        """A decoded image at the size that the model was trained on, where that was not its own."""
+        if self.segmenter.fit == "crop":
+            return image
+        side = self.segmenter.size
+        pixels_CHW, valid_CHW = resample_both(image.pixels_CHW, image.valid_CHW, side, side)
+        assert valid_CHW is not None
+        return image.with_pixels(pixels_CHW, valid_CHW, is_decoded=True)
 
     def to(self, device: torch.device | str) -> "Model":
         """The same model on another device."""
@@ -156,6 +171,7 @@ def as_model(method: Method, config: Mapping[str, Any]) -> Model:
         takes_missing_bands=bool(config["settings"].get("band_dropout")),
         resolution=config.get("resolution"),
         knows_classes=gives_answers(method, config["stages"]),
+        fit=config.get("fit", "crop"),
     )
     return Model(method, segmenter, config)
 

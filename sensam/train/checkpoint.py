@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sensam.errors import InputError
-from sensam.files import write_tensors
+from sensam.files import sync_folder, write_tensors
 
 LAST = "last.pt"
 LARGEST_SHARE = 0.05  # of the time, spent on saving
@@ -71,6 +71,7 @@ class Checkpoints:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(self.folder / LAST)
+        sync_folder(self.folder)  # before what an older `last` speaks of goes
         kept = {progress.best.file} if progress.best else set()
         for path in self.folder.glob("best-*.safetensors"):
             if path.name not in kept:
@@ -86,20 +87,29 @@ class Checkpoints:
             progress.best = Best(**state["progress"]["best"]) if state["progress"]["best"] else None
             return progress, state["weights"], state["optimisers"]
         except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(
-                f"{path} cannot be read ({first}). Remove {self.folder.parent} and start again."
-            ) from error
+            raise _unreadable(path, error) from error
 
     def keep_best(self, name: str, weights: Mapping[str, Tensor]) -> None:
-        """Write weights under a name of their own; the next `save` settles whether they stay."""
+        """Write weights under a name of their own; the next `save` speaks of them and settles whether they stay."""
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = self.folder / f".{name}.partial"
         write_tensors(partial, {key: value.detach().cpu().contiguous() for key, value in weights.items()})
         partial.replace(self.folder / name)
+        sync_folder(self.folder)
 
     def read_best(self, best: Best) -> dict[str, Tensor]:
+        """The weights that `keep_best` wrote."""
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        weights: dict[str, Tensor] = load_file(self.folder / best.file)
+        path = self.folder / best.file
+        try:
+            weights: dict[str, Tensor] = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise _unreadable(path, error) from error
         return weights
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    return InputError(f"{path} cannot be read ({first}). Remove {path.parent.parent} and start again.")

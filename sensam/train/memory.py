@@ -63,7 +63,11 @@ def advise_fewer(lesson: "Lesson", learning: Sequence[Tensor]) -> str:
 
 
 def advise_smaller(fabric: Fabric, module: nn.Module, lesson: "Lesson", batch: Batch, moment: Moment) -> str:
-    """Settings with which a batch fits, in the run's precision. The method is of no use afterwards."""
+    """Settings with which a batch fits, in the run's precision. The method is of no use afterwards.
+
+    Of several processes only one may have run out: what norms and gradients of a trial sent would meet the step of the
+    others, and neither end. Nothing is tried then.
+    """
 
     def learn(part: Batch, at: Moment) -> None:
         with fabric.autocast():
@@ -75,10 +79,18 @@ def advise_smaller(fabric: Fabric, module: nn.Module, lesson: "Lesson", batch: B
     others = ["--set machine.precision=bf16"]
     if not lesson.settings.checkpointing:
         others.append("--set train.checkpointing=true")
+    if fabric.world_size > 1:
+        remedy = "Use a smaller --set train.size"
+        if rows > 1:
+            remedy = f"{_fewer_at_once(rows, rows // 2, lesson)} for the same steps"
+        return (
+            f"{found} Nothing smaller was tried, as one of {fabric.world_size} processes cannot alone. {remedy}, "
+            f"or save memory with {' or '.join(others)}."
+        )
     trial = _Trial(learn, module, batch, moment)
     if fitting := trial.largest_batch():
         remedy = _fewer_at_once(rows, fitting, lesson)
-        return f"{found} {remedy} for the same steps, or save memory with {' or '.join(others)}."
+        return f"{found} {_tried(fitting)} {remedy} for the same steps, or save memory with {' or '.join(others)}."
     if smaller := trial.largest_side():
         return (
             f"{found} Tried: one image fits at size {smaller}. Use --set train.size={smaller} --set train.batch=1, "
@@ -98,13 +110,17 @@ def advise_while_judging(fabric: Fabric, method: Method, lesson: "Lesson", batch
 
     found = f"Memory ran out while validating stage {lesson.stage.name} with batch {len(batch)}."
     if fitting := _Trial(measure, method, batch, moment).largest_batch():
-        return f"{found} {_fewer_at_once(len(batch), fitting, lesson)}."
+        return f"{found} {_tried(fitting)} {_fewer_at_once(len(batch), fitting, lesson)}."
     return f"{found} Nothing smaller fitted. Use a smaller --set train.size, or --set train.validations=0."
+
+
+def _tried(rows: int) -> str:
+    return f"Tried: batch {rows} fits."
 
 
 def _fewer_at_once(rows: int, fitting: int, lesson: "Lesson") -> str:
     factor = -(-rows // fitting) * lesson.settings.accumulate
-    return f"Tried: batch {fitting} fits. Use --set train.batch={fitting} --set train.accumulate={factor}"
+    return f"Use --set train.batch={fitting} --set train.accumulate={factor}"
 
 
 @dataclass(frozen=True)

@@ -26,5 +26,7 @@ class Schedule:
         if self.halved_every is not None:
             return max(self.least, self.rate * 0.5 ** (step // self.halved_every))
         falling = self.steps - 1 - self.rising
-        done = (step - self.rising) / falling if falling else 1.0
+        if not falling:
+            return self.rate if self.steps == 1 else self.least  # a single step at the least rate would learn nothing
+        done = (step - self.rising) / falling
         return self.least + (self.rate - self.least) * (1 + math.cos(math.pi * done)) / 2

@@ -93,10 +93,17 @@ def test_metres_of_training_are_found_again_in_a_scene_of_degrees(
 
 
 @pytest.mark.slow
-def test_images_that_are_stretched_are_seen_at_another_resolution(radar: Path, tmp_path: Path, run: Run) -> None:
+def test_images_that_are_stretched_are_seen_at_another_resolution(
+    radar: Path, tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
     sets = [f"--set={text}" for text in (*QUICK, "train.fit=stretch", "train.augment={}")]
     assert run("train", radar, "--method", "tests.train.tiny:Tiny", "--out", tmp_path / "run", *sets) == 0
     assert json.loads((tmp_path / "run" / "model" / "config.json").read_text())["resolution"] == 2 * PIXEL
+    capsys.readouterr()
+    assert run("predict", tmp_path / "run", scene_of(radar), "-o", tmp_path / "map.tif") == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if "stretched to 32 x 32 pixels" in line]
+    assert len(said) == 1
+    assert "tiles of its own pixels" in said[0]
 
 
 @pytest.mark.slow

@@ -13,9 +13,11 @@ from torch.nn.functional import interpolate
 from sensam.data.dataset import Dataset, open_dataset
 from sensam.data.synthetic import family, write
 from sensam.errors import SettingsError
+from sensam.evaluate.answers import answers
 from sensam.evaluate.metrics import Evaluation, evaluate
 from sensam.infer.pixels import read_pixels
 from sensam.run import Model, train
+from sensam.run.model import as_model
 from sensam.train.confusion import count
 
 QUICK = {"size": 32, "batch": 2, "workers": 0, "epochs": 1, "validations": 1, "track": (), "quiet": True}
@@ -59,7 +61,7 @@ def test_what_fills_a_batch_up_changes_no_answer(setting: tuple[Dataset, Model])
 def test_stretched_images_are_judged_at_their_labels_own_size(setting: tuple[Dataset, Model]) -> None:
     """By hand: the whole image at the size that was trained on, its logits back at 48 x 40."""
     dataset, model = setting
-    stretched = replace(model, config={**model.config, "fit": "stretch"})
+    stretched = replace(model, segmenter=replace(model.segmenter, fit="stretch"))
     found = evaluate(stretched, dataset, batch=2)
     for place, item in enumerate(dataset.items("test")):
         label_HW = torch.from_numpy(dataset.read_label(item).astype(np.int64))  # type: ignore[union-attr]
@@ -75,6 +77,22 @@ def test_stretched_images_are_judged_at_their_labels_own_size(setting: tuple[Dat
         assert np.abs(found.matrices_NKK[place] - expected).sum() <= 0.02 * expected.sum()
         assert found.matrices_NKK[place].sum() == expected.sum()
     assert (found.matrices_NKK != evaluate(model, dataset).matrices_NKK).any()
+
+
+def test_a_model_of_stretched_images_predicts_what_is_scored(setting: tuple[Dataset, Model]) -> None:
+    """From a file or from memory; bands without data near some pixels are resized alike as well."""
+    dataset, model = setting
+    stretched = as_model(model.method, {**model.config, "fit": "stretch"})
+    scored = {answer.key: answer for answer in answers(stretched, dataset, "test", batch=2)}
+    for item in dataset.items("test"):
+        answer = scored[item.key]
+        for image in (dataset.read(item), item.images[0]):
+            found_HW = torch.from_numpy(stretched.predict(image).astype(np.int64))
+            seen_HW = found_HW != dataset.ignore
+            assert found_HW.shape == (48, 40)
+            assert seen_HW.any()
+            assert torch.equal(found_HW[seen_HW], answer.found_HW[seen_HW])
+            assert (answer.label_HW[~seen_HW] == dataset.ignore).all()
 
 
 def test_the_report_says_everything_and_what_its_mean_is(setting: tuple[Dataset, Model], tmp_path: Path) -> None:

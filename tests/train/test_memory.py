@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from sensam.sam.model import Sam
 from sensam.train.judges import ClassJudge
 from sensam.train.loop import StageRun
 from sensam.train.machine import start_machine
-from sensam.train.memory import save_memory
+from sensam.train.memory import advise_smaller, save_memory
 from sensam.types import Batch
 from tests.methods.conftest import make_sensor
 from tests.tiny_sam import TINY
@@ -118,6 +119,29 @@ def test_an_optimiser_that_does_not_fit_is_not_blamed_on_the_batch(
     with pytest.raises(SettingsError, match=r"0\.0 million weights.*train\.optimiser=muon") as caught:
         run.fit()
     assert "train.batch" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "remedy"),
+    [
+        (8, "--set train.batch=4 --set train.accumulate=2 for the same steps, or save"),
+        (1, "Use a smaller --set train.size"),
+    ],
+)
+def test_one_process_of_several_tries_nothing_that_would_wait_for_the_others(
+    tmp_path: Path, rows: int, remedy: str
+) -> None:
+    run = stage_run(tmp_path, Norms(), batch=rows)
+
+    def communicate(*_: object) -> Losses:
+        pytest.fail("another process would answer with another step")
+
+    places, batch = next(run._groups(0, 0))[0]
+    lesson = replace(run.lesson, stage=replace(run.lesson.stage, loss=communicate))
+    told = advise_smaller(Mock(world_size=2), run.module, lesson, batch, Moment(0, 0, 0, places))
+    assert f"with batch {rows} at size 8. Nothing smaller was tried" in told
+    assert remedy in told
+    assert "\n" not in told
 
 
 def test_where_one_image_is_too_much_nothing_is_promised(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from sensam.train.schedule import Schedule
 RATES = st.tuples(st.floats(1e-6, 1.0), st.floats(0.0, 1.0)).map(lambda pair: (pair[0], pair[0] * pair[1]))
 
 
-@given(steps=st.integers(1, 500), rates=RATES, warm_up=st.floats(0, 0.99))
+@given(steps=st.integers(2, 500), rates=RATES, warm_up=st.floats(0, 0.99))
 def test_it_rises_then_falls_and_hits_the_least_rate(steps: int, rates: tuple[float, float], warm_up: float) -> None:
     rate, least = rates
     schedule = Schedule(steps, rate, least, warm_up)
@@ -21,6 +21,12 @@ def test_it_rises_then_falls_and_hits_the_least_rate(steps: int, rates: tuple[fl
     if steps > schedule.rising + 1:
         assert rising == sorted(rising)
     assert all(later <= earlier * (1 + 1e-12) for earlier, later in pairwise(falling))
+
+
+@given(rates=RATES, warm_up=st.floats(0, 0.99))
+def test_a_single_step_has_the_full_rate(rates: tuple[float, float], warm_up: float) -> None:
+    rate, least = rates
+    assert Schedule(1, rate, least, warm_up).at(0) == rate
 
 
 def test_halving_instead_of_a_cosine() -> None:

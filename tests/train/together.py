@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 
 from sensam.config import MachineSettings, TrainSettings
 from sensam.data.loader import Loader
-from sensam.methods.base import Method
+from sensam.methods.base import Losses, Method, Moment
 from sensam.methods.e2sam import E2Sam, E2SamConfig
 from sensam.nn.surgery import choose
 from sensam.sam.model import Sam
@@ -19,6 +20,7 @@ from sensam.train.journal import Journal
 from sensam.train.judges import ClassJudge, LossJudge
 from sensam.train.loop import Desk, Lesson, StageRun
 from sensam.train.machine import start_machine
+from sensam.types import Batch
 from tests.tiny_sam import TINY
 from tests.train.tiny import Drawn, Gaps, Tiny, TinyConfig, tiny_task
 
@@ -31,8 +33,19 @@ def _e2sam() -> E2Sam:
     return E2Sam(task, E2SamConfig(band_dropout=0.3, triples=2, class_weights=(1.0, 3.0, 0.5)))
 
 
+class Starved(Tiny):
+    """Its second process runs out of memory after the batch norm of a second step, which both take together."""
+
+    def _imitate(self, batch: Batch, moment: Moment) -> Losses:
+        losses = super()._imitate(batch, moment)
+        if dist.get_rank() == 1 and moment.step == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return losses
+
+
 METHODS: Mapping[str, tuple[Callable[[], Method], Callable[[int], Drawn]]] = {
     "tiny": (lambda: Tiny(tiny_task(), TinyConfig(dropout=0.0)), Drawn),
+    "starved": (lambda: Starved(tiny_task(), TinyConfig(dropout=0.0)), Drawn),
     "e2sam": (_e2sam, lambda count: Gaps(count, bands=9, side=24)),
 }
 

@@ -119,7 +119,7 @@ def count_gflops(model: Model, image: tuple[int, int]) -> float:
     """Operations of answering one window of an image of this size, in thousands of millions."""
     device, side = model.device, model.segmenter.size
     # A model that looks at whole images has windows larger than any.
-    rows, columns = (side, side) if model.config.get("fit") == "stretch" else (min(side, length) for length in image)
+    rows, columns = (side, side) if model.segmenter.fit == "stretch" else (min(side, length) for length in image)
     window = torch.zeros(1, len(model.sensor.bands), rows, columns, device=device)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
