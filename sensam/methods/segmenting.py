@@ -66,7 +66,8 @@ def finetune_stage(task: Task, config: MapConfig, net: nn.Module, *, encoder: st
 def map_loss(task: Task, config: MapConfig, net: nn.Module) -> Loss:
     """The configured loss of a network's class maps against labels."""
     weights = config.class_weights
-    if weights is not None and len(weights) != len(task.classes):
+    # Images without labels may have no classes: their stages take no notice of what is for labels.
+    if weights is not None and task.classes and len(weights) != len(task.classes):
         raise SettingsError(f"class_weights holds {len(weights)} numbers, there are {len(task.classes)} classes.")
 
     def loss(batch: Batch, moment: Moment) -> Losses:

@@ -145,6 +145,11 @@ def test_zero_shot_is_sam_on_three_bands_and_answers_clicks_only(make_task: Make
         method(image[None])
 
 
+def test_weights_of_classes_that_are_not_there_do_not_stop_what_needs_none(make_task: Make) -> None:
+    inherit, _ = build("e2sam", make_task(classes=0), class_weights=(1, 2)).stages
+    assert not inherit.needs_labels
+
+
 def test_bands_that_may_go_missing_do_so_in_training_alone(make_task: Make, make_batch: Make) -> None:
     method, batch = build("scratch", make_task(6), band_dropout=0.5), make_batch(6, count=8)
     seen: list[Tensor] = []
