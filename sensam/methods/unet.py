@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sensam.errors import MissingExtraError, SettingsError
 from sensam.methods.base import Method, Stage, Task
-from sensam.methods.segmenting import BUDGET, MapConfig, map_loss, map_mass
+from sensam.methods.segmenting import MapConfig, maps_stage
 
 _STRIDE = 32  # of its deepest level
 
@@ -42,8 +42,7 @@ class UNet(Method):
     @property
     def stages(self) -> tuple[Stage, ...]:
         rates = {"net.encoder.*": self.config.encoder_rate, "net.*": 1.0}
-        loss, mass = map_loss(self.task, self.config, self), map_mass(self.task, self.config)
-        return (Stage("finetune", loss, rates, settings=BUDGET, mass=mass),)
+        return (maps_stage(self.task, self.config, self, rates, coarsest=_STRIDE),)
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
         rows, columns = image_BCHW.shape[-2:]
