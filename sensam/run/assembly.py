@@ -106,6 +106,12 @@ def training_loader(
         fit=settings.fit,
         views=settings.views,
     )
+    if stage.keeps_views and not stream.comes_again:
+        raise SettingsError(
+            f"Stage {stage.name} keeps features of views that come again, and these are drawn anew each time. Use "
+            f"--set stages.{stage.name}.views=grid without random light, scale or roll, or leave the setting `cache` "
+            "out."
+        )
     return _loader(stream, stage, settings, rank, world, device)
 
 
