@@ -82,6 +82,19 @@ class TrainingStream:
         counts = [max(1, rows // self.size) * max(1, columns // self.size) for rows, columns in sizes]
         return np.repeat(np.arange(len(self.items)), counts)
 
+    @property
+    def comes_again(self) -> bool:
+        """Whether every view is one of a few of its image, so that what is computed of it can be kept."""
+        if self.augment.has_light or self.augment.scale != (1.0, 1.0):
+            return False
+        is_fixed = self.views == "grid" or self.fit == "stretch"
+        if is_fixed and not self.augment.roll:
+            return True
+        sizes = {self.dataset.size(item) for item in self.items}
+        if self.augment.roll and (self.fit == "stretch" or any(columns <= self.size for _, columns in sizes)):
+            return False  # rolled by any part of the width
+        return is_fixed or all(max(size) <= self.size for size in sizes)
+
     def __len__(self) -> int:
         return self.length or len(self._visits)
 

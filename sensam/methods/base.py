@@ -84,6 +84,7 @@ class Stage:
     begin: Callable[[], None] | None = None  # called once before the first step, and not again after a resume
     mass: Mass | None = None  # over how much a batch's loss is a mean, where not over labelled pixels or samples
     least_batch: int = 1  # samples below which a process cannot compute the loss
+    keeps_views: bool = False  # whether the loss keeps what it computed of a view, which must come again then
 
 
 class Method(nn.Module):

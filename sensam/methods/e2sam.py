@@ -130,6 +130,7 @@ class E2Sam(Method):
             discards=("teacher", "branches", "merge"),
             mass=self._mass,
             least_batch=2 if self.config.match == "mmd_batch" else 1,
+            keeps_views=self.config.cache is not None,
         )
         return inherit, finetune_stage(
             self.task, self.config, self.net, encoder="net.encoder", others=("net.decoder.*",)

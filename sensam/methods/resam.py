@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sensam.methods.base import Method, Stage, Task
 from sensam.methods.segmenting import SegmentingConfig, SegmentingNet, finetune_stage
+from sensam.methods.triples import check_three_bands
 
 
 class ReSam(Method):
@@ -24,6 +25,7 @@ class ReSam(Method):
 
     def __init__(self, task: Task, config: SegmentingConfig) -> None:
         super().__init__(task, config)
+        check_three_bands(task, "resam")
         self.mix = nn.Conv2d(task.bands, 3, 1)
         self.net = SegmentingNet(deepcopy(task.sam.vision_encoder), len(task.classes), detail=config.detail)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sensam.methods.base import Method, Stage, Task
 from sensam.methods.segmenting import SegmentingConfig, SegmentingNet, finetune_stage
-from sensam.methods.triples import Names, positions
+from sensam.methods.triples import Names, check_three_bands, positions
 
 
 class Sam3Config(SegmentingConfig):
@@ -30,6 +30,7 @@ class Sam3(Method):
 
     def __init__(self, task: Task, config: Sam3Config) -> None:
         super().__init__(task, config)
+        check_three_bands(task, "sam3")
         self.triple = positions(task.sensor, config.triple)
         self.net = SegmentingNet(deepcopy(task.sam.vision_encoder), len(task.classes), detail=config.detail)
 

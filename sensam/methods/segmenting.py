@@ -3,6 +3,7 @@
 image B x C x H x W -> encoder (patches, blocks, neck) -> embedding -> up-convolution decoder -> logits B x K x H x W
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -60,13 +61,23 @@ def fresh_encoder(task: Task) -> ImageEncoder:
 def finetune_stage(task: Task, config: MapConfig, net: nn.Module, *, encoder: str, others: tuple[str, ...]) -> Stage:
     """Learning from class maps: everything moves, the encoder named by the prefix slower than neck and decoder."""
     rates = {f"{encoder}.neck.*": 1.0, f"{encoder}.*": config.encoder_rate, **dict.fromkeys(others, 1.0)}
-    return Stage("finetune", map_loss(task, config, net), rates, settings=BUDGET, mass=map_mass(task, config))
+    patch = next(part.encoder.anatomy.patch for part in net.modules() if isinstance(part, SegmentingNet))
+    return maps_stage(task, config, net, rates, coarsest=patch)
+
+
+def maps_stage(task: Task, config: MapConfig, net: nn.Module, rates: Mapping[str, float], *, coarsest: int) -> Stage:
+    """Learning from class maps at these rates; one value of the network's coarsest map answers for so many pixels."""
+    # Batch norm learns from no single value, and that is all a small window leaves of one image.
+    least = 2 if task.size <= coarsest else 1
+    loss, mass = map_loss(task, config, net), map_mass(task, config)
+    return Stage("finetune", loss, rates, settings=BUDGET, mass=mass, least_batch=least)
 
 
 def map_loss(task: Task, config: MapConfig, net: nn.Module) -> Loss:
     """The configured loss of a network's class maps against labels."""
     weights = config.class_weights
-    if weights is not None and len(weights) != len(task.classes):
+    # Images without labels may have no classes: their stages take no notice of what is for labels.
+    if weights is not None and task.classes and len(weights) != len(task.classes):
         raise SettingsError(f"class_weights holds {len(weights)} numbers, there are {len(task.classes)} classes.")
 
     def loss(batch: Batch, moment: Moment) -> Losses:

@@ -134,7 +134,7 @@ def _names(batch: Batch, triples_BN3: Tensor) -> list[str]:
     if len(batch.views) != len(batch) or RANDOM_VIEW in batch.views:
         raise SettingsError(
             "Features can only be kept of views that come again, and these are drawn anew each time. Use "
-            "--set stages.inherit.views=grid without random light or scale, or leave the method's setting `cache` out."
+            "--set stages.inherit.views=grid without random light, scale or roll, or leave the setting `cache` out."
         )
     rows, columns = (max(1, side // 8) for side in batch.image_BCHW.shape[-2:])
     glances = batch.image_BCHW[..., ::rows, ::columns].half().cpu().numpy()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sensam.errors import MissingExtraError, SettingsError
 from sensam.methods.base import Method, Stage, Task
-from sensam.methods.segmenting import BUDGET, MapConfig, map_loss, map_mass
+from sensam.methods.segmenting import MapConfig, maps_stage
 
 _STRIDE = 32  # of its deepest level
 
@@ -39,11 +39,16 @@ class UNet(Method):
         super().__init__(task, config)
         self.net = _build(task, config)
 
+    def config_at_rest(self) -> UNetConfig:
+        """A finished model holds every weight that learnt: what the encoder began from is not fetched again."""
+        if self.config.encoder_rate == 0:  # the encoder is what was fetched, and no part of what is saved
+            return self.config
+        return self.config.model_copy(update={"encoder_weights": None})
+
     @property
     def stages(self) -> tuple[Stage, ...]:
         rates = {"net.encoder.*": self.config.encoder_rate, "net.*": 1.0}
-        loss, mass = map_loss(self.task, self.config, self), map_mass(self.task, self.config)
-        return (Stage("finetune", loss, rates, settings=BUDGET, mass=mass),)
+        return (maps_stage(self.task, self.config, self, rates, coarsest=_STRIDE),)
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
         rows, columns = image_BCHW.shape[-2:]
@@ -62,7 +67,20 @@ def _build(task: Task, config: UNetConfig) -> nn.Module:
             f"segmentation-models-pytorch has no encoder {config.encoder!r}. Take resnet34, or one that "
             "smp.encoders.get_encoder_names() lists."
         )
-    net: nn.Module = smp.Unet(
-        config.encoder, encoder_weights=config.encoder_weights, in_channels=task.bands, classes=len(task.classes)
-    )
+    known = smp.encoders.encoders[config.encoder]["pretrained_settings"]
+    if config.encoder_weights is not None and config.encoder_weights not in known:
+        raise SettingsError(
+            f"The encoder {config.encoder} has no weights named {config.encoder_weights!r}. "
+            f"Take one of {', '.join(known)}, or leave encoder_weights out."
+        )
+    try:
+        net: nn.Module = smp.Unet(
+            config.encoder, encoder_weights=config.encoder_weights, in_channels=task.bands, classes=len(task.classes)
+        )
+    except (OSError, ValueError) as error:  # OSError is all that the hub raises
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
+        raise SettingsError(
+            f"The encoder {config.encoder} cannot be had with weights {config.encoder_weights} ({reason}). "
+            "Fetch them once where there is a network, or leave encoder_weights out."
+        ) from error
     return net

@@ -7,7 +7,7 @@ Kirillov et al., ICCV 2023.
 
 from sensam.methods.base import Method, MethodConfig, Stage, Task
 from sensam.methods.inherited import PickedEncoder, as_sam
-from sensam.methods.triples import Names, positions
+from sensam.methods.triples import Names, check_three_bands, positions
 from sensam.sam.model import Sam
 
 
@@ -26,6 +26,7 @@ class ZeroShot(Method):
 
     def __init__(self, task: Task, config: ZeroShotConfig) -> None:
         super().__init__(task, config)
+        check_three_bands(task, "zeroshot")
         self.encoder = PickedEncoder(task.sam.vision_encoder, positions(task.sensor, config.triple))
 
     @property

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import sqrt
 from statistics import median
 from typing import Any
@@ -105,6 +106,12 @@ def training_loader(
         fit=settings.fit,
         views=settings.views,
     )
+    if stage.keeps_views and not stream.comes_again:
+        raise SettingsError(
+            f"Stage {stage.name} keeps features of views that come again, and these are drawn anew each time. Use "
+            f"--set stages.{stage.name}.views=grid without random light, scale or roll, or leave the setting `cache` "
+            "out."
+        )
     return _loader(stream, stage, settings, rank, world, device)
 
 
@@ -126,14 +133,15 @@ def validation_loader(
     stream = EvaluationStream(
         dataset, settings.val_split, size=settings.size, labels=labels, fit=settings.fit, edges=edges
     )
-    if len(stream) < stage.least_batch:
+    least = stage.least_batch if stage.judged_by == "loss" else 1  # nothing else computes the loss
+    if len(stream) < least:
         raise InputError(
             f"split {settings.val_split} of {dataset.name} has {len(stream)} sample, and the loss of stage "
-            f"{stage.name} needs at least {stage.least_batch} at once. Add images, or use --set train.validations=0."
+            f"{stage.name} needs at least {least} at once. Add images, or use --set train.validations=0."
         )
-    world = min(world, len(stream) // stage.least_batch)
+    world = min(world, len(stream) // least)
     rank = rank if rank < world else 0
-    return _loader(stream, stage, settings, rank, world, device)
+    return _loader(stream, replace(stage, least_batch=least), settings, rank, world, device)
 
 
 def _loader(

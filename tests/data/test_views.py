@@ -13,8 +13,8 @@ from sensam.data.augment import Augment, Pose
 from sensam.data.dataset import Dataset
 from sensam.data.layout import parse_spec
 from sensam.data.loader import Loader
-from sensam.data.stream import EvaluationStream, TrainingStream
-from sensam.data.views import grid, name_view
+from sensam.data.stream import EvaluationStream, Fit, TrainingStream
+from sensam.data.views import Views, grid, name_view
 from sensam.errors import SettingsError
 from sensam.types import RANDOM_VIEW
 
@@ -77,6 +77,18 @@ def test_light_noise_and_roll_do_not_come_again(scene: Dataset, augment: Augment
     found = views(TrainingStream(scene, "train", size=30, labels=False, augment=augment, views="grid"), 0)
     assert {view for _, view in found} == {RANDOM_VIEW}
     assert name_view((0, 0, 4, 4), Pose(magnification=1.2), comes_again=True) == RANDOM_VIEW
+
+
+@pytest.mark.parametrize("kind", ["random", "grid"])
+@pytest.mark.parametrize("fit", ["crop", "stretch"])
+@pytest.mark.parametrize("size", [7, 8, 14, 23])
+def test_a_stream_says_before_it_is_read_whether_all_its_views_come_again(
+    scene: Dataset, kind: Views, fit: Fit, size: int
+) -> None:
+    changes = [STILL, Augment(turn=True), Augment(roll=True), Augment(offset=0.1), Augment(scale=(1.2, 1.2))]
+    for augment in changes[: 4 if kind == "grid" else 5]:
+        stream = TrainingStream(scene, "train", size=size, labels=False, augment=augment, fit=fit, views=kind)
+        assert stream.comes_again == (RANDOM_VIEW not in {view for _, view in views(stream, 0)}), augment
 
 
 def test_a_grid_has_no_scales(scene: Dataset) -> None:

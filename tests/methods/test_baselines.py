@@ -14,6 +14,7 @@ from sensam.infer.promptable import Predictor
 from sensam.methods import find_method
 from sensam.methods.base import Method, Task
 from sensam.nn.surgery import choose
+from sensam.sam.model import Sam
 from sensam.sensors import Sensor
 from sensam.types import Batch
 from tests.methods.conftest import learn
@@ -143,6 +144,19 @@ def test_zero_shot_is_sam_on_three_bands_and_answers_clicks_only(make_task: Make
     assert method.stages == ()
     with pytest.raises(SettingsError, match="Predictor"):
         method(image[None])
+
+
+@pytest.mark.parametrize("name", ["sam3", "resam", "zeroshot"])
+def test_a_sam_of_other_than_three_bands_is_refused_by_what_shows_it_three(make_task: Make, name: str) -> None:
+    task = make_task(5)
+    student = Sam(replace(task.sam.anatomy, bands=5))
+    with pytest.raises(SettingsError, match=f"{name} shows three bands to SAM; this SAM takes 5.*nano"):
+        build(name, replace(task, sam=student))
+
+
+def test_weights_of_classes_that_are_not_there_do_not_stop_what_needs_none(make_task: Make) -> None:
+    inherit, _ = build("e2sam", make_task(classes=0), class_weights=(1, 2)).stages
+    assert not inherit.needs_labels
 
 
 def test_bands_that_may_go_missing_do_so_in_training_alone(make_task: Make, make_batch: Make) -> None:

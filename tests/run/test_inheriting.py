@@ -14,7 +14,7 @@ import sensam
 from sensam.cli.app import main
 from sensam.data.readers import open_raster
 from sensam.data.synthetic import family, write
-from sensam.errors import WeightsError
+from sensam.errors import SettingsError, WeightsError
 from sensam.infer.inherited import inherited_predictor
 from sensam.methods.e2sam import E2Sam
 from sensam.sam.model import Sam
@@ -109,6 +109,17 @@ def test_kept_features_are_found_again_and_the_log_says_how_often(tiny_sam: Path
     sensam.inherit(scenes, out=tmp_path / "two", teacher=str(tiny_sam), settings=settings, **still, views="grid")
     kept, live = ([float(row["mse"]) for row in rows(tmp_path / name)] for name in ("one", "two"))
     assert kept == pytest.approx(live, rel=5e-3)
+
+
+def test_features_of_views_that_are_drawn_anew_are_refused_before_a_run_begins(
+    tiny_sam: Path, scenes: Path, tmp_path: Path
+) -> None:
+    kept = {"settings": {"cache": str(tmp_path / "kept")}, "teacher": str(tiny_sam), **BRIEF, "size": 16, "epochs": 1}
+    with pytest.raises(SettingsError, match=r"^Stage inherit keeps .*stages\.inherit\.views=grid .*`cache` out\.$"):
+        sensam.inherit(scenes, out=tmp_path / "run", **kept)
+    assert not (tmp_path / "run").exists()
+    sensam.inherit(scenes, out=tmp_path / "run", **kept, views="grid")
+    assert list((tmp_path / "kept").rglob("*.npy"))
 
 
 @pytest.mark.slow

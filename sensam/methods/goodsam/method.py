@@ -33,6 +33,7 @@ from sensam.methods.goodsam.knowledge import Ensemble, Knowledge
 from sensam.methods.goodsam.rectification import Rectification
 from sensam.methods.goodsam.settings import THIN, GoodSamConfig
 from sensam.methods.goodsam.sight import Seen, see
+from sensam.methods.triples import check_three_bands
 from sensam.nn.losses import class_map_loss
 from sensam.nn.segformer import SMALLEST_SIDE, build_segformer, start_from
 from sensam.types import Batch
@@ -56,6 +57,8 @@ class GoodSam(Method):
 
     def __init__(self, task: Task, config: GoodSamConfig, *, assistant: nn.Module | None = None) -> None:
         super().__init__(task, config)
+        if task.sam.anatomy.bands != task.bands:
+            check_three_bands(task, "goodsam")
         around = config.around if task.sensor.geometry == "equirectangular" else 0
         classes, head = len(task.classes), config.student_head
         self.student = build_segformer(config.student, bands=task.bands, classes=classes, head=head, around=around)

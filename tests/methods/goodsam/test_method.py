@@ -1,6 +1,7 @@
 """GoodSAM as a whole: stages, what learns and what never does, caches that are hit, and one pass at the end."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from sensam.methods.goodsam.method import GoodSam
 from sensam.methods.goodsam.settings import GoodSamConfig
 from sensam.nn.surgery import freeze_all_but
 from sensam.run.model import gives_answers
+from sensam.sam.model import Sam
 from sensam.types import Batch
 from tests.methods.goodsam.conftest import CLASSES, Blurred, make_world
+from tests.tiny_sam import TINY
 
 Make = Callable[..., GoodSamConfig]
 SMALL = (32, 96)
@@ -68,6 +71,13 @@ def test_stages_follow_from_the_settings(make_task: Callable[..., Task], make_co
     assert [stage.needs_labels for stage in method.stages] == [True, False, False]
     assert [stage.judged_by for stage in method.stages] == ["loss"] * 3
     assert not hasattr(method, "projectors")
+
+
+def test_a_sam_is_shown_three_bands_or_all(make_task: Callable[..., Task], make_config: Make) -> None:
+    task = make_task(bands=5)
+    assert GoodSam(replace(task, sam=Sam(replace(TINY, bands=5))), make_config()).teacher.anatomy.bands == 5
+    with pytest.raises(SettingsError, match="goodsam shows three bands to SAM; this SAM takes 4"):
+        GoodSam(replace(task, sam=Sam(replace(TINY, bands=4))), make_config())
 
 
 def test_only_the_last_stage_teaches_what_answers(make_task: Callable[..., Task], make_config: Make) -> None:
