@@ -1,6 +1,6 @@
 """A split under clicks: by area, by image, and the curve of somebody who mends the largest error."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from sensam.data.sample import Sample
 from sensam.data.synthetic import family, write
 from sensam.errors import InputError, SettingsError
 from sensam.evaluate.clicking import click_curve, evaluate_clicks, score_clicks
+from sensam.evaluate.compare.measure import measure_clicks
 from sensam.methods.base import Task
 from sensam.run import build_method
 from sensam.run.model import as_model, describe_model
@@ -142,7 +143,10 @@ def test_stretched_images_are_scored_at_the_size_of_their_labels(monkeypatch: py
     assert point.iou == report.iou
 
 
-def test_a_model_that_learnt_from_stretched_images_is_shown_such(sam: Sam, tmp_path: Path) -> None:
+@pytest.mark.parametrize("judge", [score_clicks, measure_clicks], ids=["evaluate", "compare"])
+def test_a_model_that_learnt_from_stretched_images_is_shown_such(
+    sam: Sam, tmp_path: Path, judge: Callable[..., object]
+) -> None:
     write(family("modality:thermal"), tmp_path, seed=0, counts={"train": 1, "test": 1}, size=(96, 48))
     dataset = open_dataset(tmp_path / "dataset.yaml")
     task = Task(dataset.sensor, dataset.classes, sam, size=64)
@@ -151,7 +155,7 @@ def test_a_model_that_learnt_from_stretched_images_is_shown_such(sam: Sam, tmp_p
     shapes: list[torch.Size] = []
     handle = method.sam.vision_encoder.register_forward_pre_hook(lambda _, given: shapes.append(given[0].shape))
     for fit in ("stretch", "crop"):
-        score_clicks(as_model(method, {**config, "fit": fit}), dataset)
+        judge(as_model(method, {**config, "fit": fit}), dataset, split="test")
     handle.remove()
     assert [tuple(shape[2:]) for shape in shapes] == [(64, 64), (64, 48), (32, 48)]
 

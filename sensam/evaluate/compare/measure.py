@@ -12,9 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sensam.data.clicks import RegionRule
 from sensam.data.dataset import Dataset
-from sensam.data.stream import EvaluationStream
 from sensam.errors import SettingsError
-from sensam.evaluate.answers import answers
+from sensam.evaluate.answers import answers, shown
 from sensam.evaluate.clicking import evaluate_clicks
 from sensam.evaluate.records import Evidence, SplitScores
 from sensam.evaluate.report.panels import LARGEST_ANSWER, kept_keys, reduced
@@ -85,8 +84,8 @@ def measure_clicks(model: Model, dataset: Dataset, split: str, *, device: str | 
     if sam is None:
         raise SettingsError(f"{model.segmenter.name} answers class maps, not clicks: leave it out of this comparison.")
     dataset = fit_dataset(dataset, model.sensor)
-    stream = EvaluationStream(dataset, split, size=model.segmenter.size)
-    found = evaluate_clicks(sam, stream, RegionRule(background=0, ignore=dataset.ignore))
+    stream, originals = shown(model, dataset, split)
+    found = evaluate_clicks(sam, stream, RegionRule(background=0, ignore=dataset.ignore), originals=originals)
     place = {item.key: number for number, item in enumerate(stream.items)}
     sums_N12 = np.zeros((len(place), 1, 2))
     for (item, _), scores in zip(stream.places, found.images, strict=True):
