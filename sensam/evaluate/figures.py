@@ -37,6 +37,7 @@ class Panel:
     boxes_N4: NDArray[np.number[Any]] | None = None
     colours: Sequence[tuple[float, float, float]] = COLOURS
     caption: str = ""
+    legend: Sequence[tuple[str, tuple[float, float, float]]] = ()  # names and their colours, in place of a caption
 
 
 def many_colours(count: int) -> list[tuple[float, float, float]]:
@@ -62,8 +63,30 @@ def draw_panels(titles: Sequence[str], rows: Sequence[Sequence[Panel]]) -> Figur
             if number == 0:
                 figure.text(left / width, (top + 0.08) / height, title, size=8, weight="bold", color=INK)
             figure.text(left / width, (top - tall - 0.15) / height, panel.caption, size=6.5, color=INK)
+            if panel.legend:
+                _explain(axes, panel.legend)
         top -= tall + CAPTION + GAP
     return figure
+
+
+def _explain(axes: Axes, legend: Sequence[tuple[str, tuple[float, float, float]]]) -> None:
+    """Names behind squares of their colours, in one line below the picture."""
+    squares = [Rectangle((0, 0), 1, 1, facecolor=colour, edgecolor=INK, lw=0.3, label=name) for name, colour in legend]
+    axes.legend(
+        handles=squares,
+        loc="upper left",
+        bbox_to_anchor=(0, -0.035),
+        ncols=len(squares),
+        frameon=False,
+        fontsize=5.8,
+        labelcolor=INK,
+        borderpad=0,
+        borderaxespad=0,
+        handlelength=0.8,
+        handleheight=0.8,
+        handletextpad=0.35,
+        columnspacing=0.6,
+    )
 
 
 def draw_panel(axes: Axes, panel: Panel) -> None:

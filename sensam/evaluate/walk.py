@@ -32,6 +32,7 @@ OURS, SCRATCH = "e2sam", "scratch"
 CRS, CORNER, PIXEL = "EPSG:32651", (500_000.0, 4_300_000.0), 1000.0  # a place in the Yellow Sea; maps keep it
 LOSS = "ce+dice"  # rare classes count from the first step; few steps of cross entropy alone do not get to them
 GENTLE = 0.1  # of the rate, for an encoder that has inherited
+TRIES = 20  # scenes that are looked at for one with every class
 LEARNS: Mapping[str, Any] = {"loss": LOSS, "detail": True}  # either way: so few steps do not sharpen what patches blur
 NAMES = {SCRATCH: "from scratch", OURS: "inherited"}
 
@@ -125,13 +126,23 @@ def _generate(out: Path, budget: Budget) -> tuple[Path, Path]:
     small = (budget.size, budget.size)
     data = write(family(FAMILY), out / DATA, seed=budget.seed, counts=counts, size=small, unlabelled=["unlabelled"])
     large = (budget.scene, budget.scene)
-    scene = write(family(FAMILY), out / SCENE, seed=budget.seed + 1, counts={"test": 1}, size=large)
+    scene = write(family(FAMILY), out / SCENE, seed=_seed_of_scene(budget.seed, large), counts={"test": 1}, size=large)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # which is what is being mended
         for file in scene.parent.rglob("*.tif"):
             with rasterio.open(file, "r+") as image:
                 image.crs, image.transform = CRS, rasterio.Affine(PIXEL, 0, CORNER[0], 0, -PIXEL, CORNER[1])
     return data, scene
+
+
+def _seed_of_scene(taken: int, size: tuple[int, int]) -> int:
+    """The first seed but that of the data whose scene shows every class, or the next one where scenes are small."""
+    drawn = family(FAMILY)
+    for seed in range(taken + 1, taken + 1 + TRIES):
+        shown = set(np.unique(drawn.make(seed, 0, size).label_HW).tolist())
+        if shown >= set(range(len(drawn.classes))):
+            return seed
+    return taken + 1
 
 
 def _map(model: Model, scene: Path, target: Path) -> Path:
@@ -151,14 +162,18 @@ def _draw(scene: Path, files: Mapping[str, Path], scores: Mapping[str, Evaluatio
     for name, file in files.items():
         found_HW = _read_map(file)
         agreed = float((found_HW == truth_HW)[truth_HW != dataset.ignore].mean())
-        titles.append(f"{NAMES[name]} (test mIoU {scores[name].confusion.miou:.2f})")
+        titles.append(f"{NAMES[name]} (test mIoU {scores[name].confusion.miou:.3f})")
         row.append(_painted(image, found_HW, dataset, f"right on {agreed:.0%} of this scene"))
     return draw_panels(titles, [row])
 
 
 def _painted(image: NDArray[np.float32], label_HW: NDArray[np.integer[Any]], dataset: Dataset, text: str = "") -> Panel:
+    """A map laid over the image; what its colours mean, where nothing else is said of it."""
     shown = overlay(image, label_HW, dataset.colours, dataset.ignore)
-    return Panel(_bytes(shown), caption=text or ", ".join(dataset.classes))
+    if text:
+        return Panel(_bytes(shown), caption=text)
+    colours = [(red / 255, green / 255, blue / 255) for red, green, blue in dataset.colours]
+    return Panel(_bytes(shown), legend=list(zip(dataset.classes, colours, strict=True)))
 
 
 def _bytes(picture_HW3: NDArray[np.float32]) -> NDArray[np.uint8]:

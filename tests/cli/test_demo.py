@@ -7,8 +7,9 @@ import rasterio
 from PIL import Image
 
 from sensam.cli.demo import _print_table
+from sensam.data.synthetic import family
 from sensam.errors import InputError
-from sensam.evaluate.walk import Budget, walk
+from sensam.evaluate.walk import Budget, _seed_of_scene, walk
 from sensam.train.confusion import MIOU_MEANS
 from tests.cli.conftest import Run
 
@@ -32,6 +33,13 @@ def test_the_walk_ends_with_scores_maps_and_a_picture(tmp_path: Path, capsys: py
             assert made.colormap(1)
     with Image.open(walked.picture) as picture:
         assert picture.width > 3 * picture.height
+
+
+def test_the_scene_that_is_mapped_shows_every_class_and_is_not_the_datas() -> None:
+    seed = _seed_of_scene(0, (512, 512))
+    shown = family("seafog").make(seed, 0, (512, 512)).label_HW
+    assert seed > 0
+    assert set(range(len(family("seafog").classes))) <= set(shown.ravel().tolist())
 
 
 def test_nobody_elses_folder_is_cleared(tmp_path: Path) -> None:
