@@ -2,13 +2,13 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from sensam.data.layout import Colour
+from sensam.data.stream import Fit
 from sensam.errors import WeightsError
 from sensam.radiometry import RadiometryContract
 from sensam.sensors import Sensor
@@ -28,7 +28,7 @@ class Segmenter:
     takes_missing_bands: bool = False  # trained with band dropout: a band may be all zeros
     resolution: float | None = None  # metres of ground that a pixel covered when it was trained
     knows_classes: bool = True  # or what tells them apart is still random
-    fit: Literal["crop", "stretch"] = "crop"  # or trained on whole images stretched to the size
+    fit: Fit = "crop"  # or trained on whole images stretched to the size
 
     def logits(self, image_BCHW: Tensor) -> Tensor:
         """Class logits at the size of the input."""

@@ -87,6 +87,14 @@ class Stage:
     keeps_views: bool = False  # whether the loss keeps what it computed of a view, which must come again then
 
 
+def refuse_new_views(stage: str) -> SettingsError:
+    """The error where a stage keeps what it computed of views, and these will not come again."""
+    return SettingsError(
+        f"Stage {stage} keeps features of views that come again, and these are drawn anew each time. Use "
+        f"--set stages.{stage}.views=grid without random light, scale or roll, or leave the setting `cache` out."
+    )
+
+
 class Method(nn.Module):
     """A way of adapting SAM. Subclassed once, never again: what differs is parts, and parts live in `nn`.
 

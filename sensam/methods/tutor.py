@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sensam.errors import SettingsError
+from sensam.methods.base import refuse_new_views
 from sensam.nn.shelf import Shelf
 from sensam.sam.checkpoint import identify
 from sensam.sam.encoder import ImageEncoder, Neck
@@ -132,10 +133,7 @@ def _names(batch: Batch, triples_BN3: Tensor) -> list[str]:
     Keys are unique in one data set only, and its files may change; the glance tells such cases apart.
     """
     if len(batch.views) != len(batch) or RANDOM_VIEW in batch.views:
-        raise SettingsError(
-            "Features can only be kept of views that come again, and these are drawn anew each time. Use "
-            "--set stages.inherit.views=grid without random light, scale or roll, or leave the setting `cache` out."
-        )
+        raise refuse_new_views("inherit")
     rows, columns = (max(1, side // 8) for side in batch.image_BCHW.shape[-2:])
     glances = batch.image_BCHW[..., ::rows, ::columns].half().cpu().numpy()
     return [

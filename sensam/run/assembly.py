@@ -20,7 +20,7 @@ from sensam.data.pairing import Item
 from sensam.data.stream import Edges, EvaluationStream, Stream, TrainingStream
 from sensam.errors import InputError, SettingsError
 from sensam.infer.ground import metres_of_pixel
-from sensam.methods.base import Stage
+from sensam.methods.base import Stage, refuse_new_views
 from sensam.radiometry import RadiometryContract, check
 from sensam.sensors import Sensor
 
@@ -107,11 +107,7 @@ def training_loader(
         views=settings.views,
     )
     if stage.keeps_views and not stream.comes_again:
-        raise SettingsError(
-            f"Stage {stage.name} keeps features of views that come again, and these are drawn anew each time. Use "
-            f"--set stages.{stage.name}.views=grid without random light, scale or roll, or leave the setting `cache` "
-            "out."
-        )
+        raise refuse_new_views(stage.name)
     return _loader(stream, stage, settings, rank, world, device)
 
 
