@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sensam.cli.training import Accelerator, Devices, Nodes, Precision, Resume, Seed, Teacher, on_machine, recorded
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -17,12 +19,8 @@ def train(
         str | None, typer.Option(help="A published method, or module:Class for your own.", show_default=False)
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/last")] = None,
-    teacher: Annotated[
-        str | None, typer.Option(help="SAM: nano, b, l, h, a hub id, a folder, or a .pth.", show_default="nano")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, max=2**63 - 1, help="Of everything random.", show_default="0")
-    ] = None,
+    teacher: Teacher = None,
+    seed: Seed = None,
     assign: Annotated[
         list[str] | None,
         typer.Option(
@@ -32,11 +30,11 @@ def train(
     config: Annotated[
         Path | None, typer.Option(help="Start from the settings in a run.yaml.", show_default=False)
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    devices: Annotated[str | None, typer.Option(help="Processes on each machine, or auto.", show_default="1")] = None,
-    accelerator: Annotated[str | None, typer.Option(help="auto, cpu, gpu, mps.", show_default="auto")] = None,
-    nodes: Annotated[int | None, typer.Option(min=1, help="Machines.", show_default="1")] = None,
-    precision: Annotated[str | None, typer.Option(help="32 or bf16.", show_default="32")] = None,
+    resume: Resume = False,
+    devices: Devices = None,
+    accelerator: Accelerator = None,
+    nodes: Nodes = None,
+    precision: Precision = None,
 ) -> None:
     """Teach a method on a data set, stage by stage, into a run folder; --resume goes on after any interruption.
 
@@ -48,12 +46,16 @@ def train(
     if config is not None:
         values = loosened(read_settings(config), assign or [])
     elif resume:
-        values = _recorded(out or Path("runs/last"), assign or [], needed=data is None or method is None)
-    machine = {"devices": devices, "accelerator": accelerator, "nodes": nodes, "precision": precision}
+        values = recorded(
+            out or Path("runs/last"),
+            assign or [],
+            needed=data is None or method is None,
+            command="sensam train DATA --method NAME",
+        )
     given = {"data": data and str(data), "method": method, "teacher": teacher, "seed": seed, "out": out and str(out)}
     values |= {name: value for name, value in given.items() if value is not None}
-    asked = [f"machine.{name}={value}" for name, value in machine.items() if value is not None]
-    settings = validate(RunSettings, override(values, [*asked, *(assign or [])]), "settings")
+    machine = on_machine(devices=devices, accelerator=accelerator, nodes=nodes, precision=precision)
+    settings = validate(RunSettings, override(values, [*machine, *(assign or [])]), "settings")
 
     from rich.console import Console
 
@@ -67,21 +69,6 @@ def train(
 
     # Of many processes the first: all would write the same files.
     rank_zero_only(_report)(Path(settings.out), str(model.device), console)
-
-
-def _recorded(folder: Path, assign: list[str], *, needed: bool) -> dict[str, Any]:
-    """The settings of the run in a folder; none where there is no run yet and the command says all that is needed."""
-    from sensam.config import loosened, read_settings
-    from sensam.errors import InputError
-
-    path = folder / "run.yaml"
-    if path.is_file():
-        return {**loosened(read_settings(path), assign), "out": str(folder)}
-    if needed:
-        raise InputError(
-            f"{folder} holds no run to go on with. Correct --out, or begin one: sensam train DATA --method NAME"
-        )
-    return {}
 
 
 def _report(folder: Path, device: str, console: "Console") -> None:

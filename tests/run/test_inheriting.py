@@ -174,11 +174,13 @@ def test_the_command_does_the_same_and_says_what_comes_next(
         f"--set=out={tmp_path / 'run'}",
         "--cache",
         tmp_path / "kept",
-        "--set=machine.accelerator=cpu",
+        "--accelerator",
+        "cpu",
         "--set=method.neck_loss=1",
         *sets,
     )
     assert (code, err) == (0, "")
+    assert "settings.neck_loss=1 " in out
     assert f"the student is in {tmp_path / 'run' / 'model'};" in out
     follow = shlex.split(out.rpartition("with labels: sensam ")[2])
     follow[-1] = str(tmp_path / "fine")
@@ -187,6 +189,13 @@ def test_the_command_does_the_same_and_says_what_comes_next(
     assert sensam.load(tmp_path / "fine").config["stages"] == ["inherit", "finetune"]
     assert list((tmp_path / "kept").rglob("*.npy"))
     assert isinstance(sensam.load(tmp_path / "run").method, E2Sam)
+    code, again, err = command("inherit", "--resume", "--out", tmp_path / "run")
+    assert (code, err) == (0, ""), "a run goes on by what it wrote down, cache and all"
+    assert "is finished" in again
+    assert out.splitlines()[-1] == again.splitlines()[-1], "and names the same command"
+    code, _, err = command("inherit", "--resume", "--out", tmp_path / "nowhere")
+    assert code == 2
+    assert "holds no run to go on with" in err
     code, _, err = command("inherit", scenes, "--out", tmp_path / "run", "--set=settings.tripels=2")
     assert code == 2
     assert "triples" in err
