@@ -23,7 +23,7 @@ import torch
 from e2sam_beyond import clicks_without_labels, inheritance_curve, missing_bands
 from e2sam_data import GENERATED, prepare
 from e2sam_margins import beside_single_pixels, margins
-from e2sam_plan import FULL, LONG, MISSING, NECK, QUICK, SCANT, SETS, Extent, Lesson, make_plan
+from e2sam_plan import FULL, INHERITED, LONG, MISSING, NECK, QUICK, SCANT, SETS, Extent, Lesson, make_plan
 from measuring import machine, physical_cores
 
 from sensam.config import MachineSettings
@@ -41,6 +41,12 @@ from sensam.train.confusion import MIOU_MEANS
 from sensam.train.display import Display
 
 Say = Callable[[str], None]
+OF_A_SET = {  # what the command line can settle for all sets alike
+    "steps": "on labels, for every entry",
+    "inherit_steps": "without labels",
+    "size": "of windows that are learnt with labels",
+    "batch": "windows in a step on labels",
+}
 
 
 def contest(plan: Plan, folder: Path, settings: MachineSettings, jobs: int, say: Say) -> tuple[Plan, Outcome]:
@@ -51,7 +57,9 @@ def contest(plan: Plan, folder: Path, settings: MachineSettings, jobs: int, say:
     outcome = gather(plan, folder)
     page = report(plan, folder, outcome)
     control = f", {CONTROL} with" if CONTROL in plan.entries else ""
-    say(f"{plan.steps} steps on labels for every entry; e2sam {plan.inherit_steps} without before{control}.")
+    windows = _windows(plan.train.size, plan.train.batch)
+    before = f"e2sam {plan.inherit_steps} without before{control}"
+    say(f"{plan.steps} steps of {windows} on labels for every entry; {before}.")
     if outcome.full < 1:
         say(f"with {100 * outcome.full:g} % of the labels:")
     for line in [*ranking_lines(outcome), MIOU_MEANS, headline(outcome), *over_triples(plan, outcome)]:
@@ -64,6 +72,10 @@ def contest(plan: Plan, folder: Path, settings: MachineSettings, jobs: int, say:
     margins(outcome, say)
     print(f"all numbers: {page}")
     return plan, outcome
+
+
+def _windows(size: int, batch: int, **_: object) -> str:
+    return f"{batch} windows of {size} pixels"
 
 
 def by_domain(outcome: Outcome, say: Say) -> None:
@@ -112,8 +124,8 @@ def parse() -> argparse.Namespace:
     choose("--long", const=LONG, help="longer lessons and every entry on every set")
     parser.add_argument("--sets", nargs="+", choices=SETS, help="all of them by default")
     parser.add_argument("--entries", nargs="+", default=(), help="only these; the folder must not hold others")
-    parser.add_argument("--steps", type=int, help="on labels, for every entry; otherwise as a set needs")
-    parser.add_argument("--inherit-steps", type=int, help="without labels; otherwise as a set needs")
+    for name, meaning in OF_A_SET.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"{meaning}; otherwise as a set needs")
     for each in fields(Lesson):
         parser.add_argument(f"--{each.name}", type=type(each.default), default=each.default)
     parser.add_argument("--precision", choices=["32", "bf16"], default="bf16", help="of training, for every entry")
@@ -126,10 +138,11 @@ def parse() -> argparse.Namespace:
 def asked_for(arguments: argparse.Namespace) -> Extent:
     """The extent with what the command line says instead."""
     extent: Extent = arguments.extent
-    given = {"steps": arguments.steps, "inherit_steps": arguments.inherit_steps}
-    same = {name: dict.fromkeys(SETS, value) for name, value in given.items() if value is not None}
+    given = {name: getattr(arguments, name) for name in OF_A_SET}
+    same = {name: value for name, value in given.items() if value is not None}
+    courses = {name: replace(course, **same) for name, course in extent.courses.items()}
     sets, only = tuple(arguments.sets or extent.sets), tuple(arguments.entries or extent.only)
-    return replace(extent, **same, sets=sets, only=only)
+    return replace(extent, courses=courses, sets=sets, only=only)
 
 
 def _say(lines: list[str], line: str) -> None:
@@ -148,14 +161,14 @@ def main() -> None:
     say = partial(_say, lines)
     for fact, value in machine("cpu").items():
         say(f"{fact}: {value}  ")
-    say(f"extent {extent.name}; teacher {lesson.teacher}; steps of {lesson.batch} windows of {lesson.size} pixels")
+    say(f"extent {extent.name}; teacher {lesson.teacher}; inheritance in {_windows(**INHERITED)}")
     settings = MachineSettings(accelerator="cpu", precision=arguments.precision)
     for name in extent.sets:
         data = prepare(name, home / "data", quick=extent.name == QUICK.name)
         folder = home / name
         say(f"\n## {name}\n\n```")  # a fence keeps columns
         plan, outcome = contest(make_plan(name, data, extent, lesson), folder, settings, arguments.jobs, say)
-        beside_single_pixels(name, outcome, say)
+        beside_single_pixels(name, data, outcome, say)
         beyond(name, plan, folder, outcome, extent, say)
         say("```")
         say(f"\n{(time.monotonic() - started) / 60:.0f} minutes since this command began, {arguments.jobs} processes.")

@@ -1,7 +1,11 @@
 """What benchmarks/e2sam.py says beyond a ranking: how far E2SAM is ahead, and what single pixels already give away."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+from single_pixels import learn_single_pixels
+
+from sensam.data.dataset import open_dataset
 from sensam.evaluate.outcome import Outcome
 from sensam.evaluate.statistics import Difference, compare, pseudovalues
 
@@ -32,14 +36,21 @@ def _in_points(found: Difference) -> str:
     return f"{reach}{' *' if found.is_real else ''}"
 
 
-def beside_single_pixels(name: str, outcome: Outcome, say: Say) -> None:
-    """Every entry beside what a model of single pixels reaches on a real set."""
+def beside_single_pixels(name: str, data: Path, outcome: Outcome, say: Say) -> None:
+    """Every entry beside what a model of single pixels reaches on a real set, as published and on these very splits."""
     if name not in PER_PIXEL or outcome.full < 1:  # it learnt from all labels
         return
-    of, bar = PER_PIXEL[name]
-    say(f"\nIoU of {of or 'all classes, their mean'}; gradient boosting of single pixels has {bar:.3f}")
+    of, published = PER_PIXEL[name]
+    here = learn_single_pixels(open_dataset(data), of)
+    say(f"\nIoU of {of or 'all classes, their mean'}; gradient boosting of single pixels has {published:.3f}")
+    say(f"in the data's README and {here:.3f} here, on these very splits")
     width = max(map(len, outcome.entries)) + 2
     for entry in outcome.entries:
         score = outcome.class_scores(entry).get(of) if of else outcome.curve(entry).get(outcome.full)
         if score is not None:
-            say(f"  {entry:<{width}}{score[0]:.3f} ± {score[1]:.3f}  {'above' if score[0] > bar else 'BELOW'}")
+            verdicts = f"{_beside(score[0], published)}, {_beside(score[0], here)}"
+            say(f"  {entry:<{width}}{score[0]:.3f} ± {score[1]:.3f}  {verdicts}")
+
+
+def _beside(score: float, bar: float) -> str:
+    return "above" if score > bar else "BELOW"
