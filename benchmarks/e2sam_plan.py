@@ -17,7 +17,7 @@ DAYTIME = ("scratch", "repe", "e2sam")  # entries of `drive` that also learn by 
 DETAILED = ("scratch", "e2sam")  # entries that are also tried with a decoder that sees pixels
 TRIPLES = (("B03", "B02", "B01"), ("B07", "B06", "B05"), ("B14", "B04", "B03"))  # of sea fog
 MISSING, NECK = "e2sam, bands go missing", "e2sam, fused neck too"
-# Entries that also inherit for a part of the steps. On land cover inheritance counts most, and `detail` shows it.
+# Entries that also inherit for a part of the steps; in windows of 64 it counts most on land cover with detail.
 PARTS = {"a quarter": 4, "half": 2}
 SHORTENED = {"seafog": ("e2sam", ("a quarter",)), "worldcover12_hls": ("e2sam, detail", ("a quarter", "half"))}
 
