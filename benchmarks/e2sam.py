@@ -74,7 +74,7 @@ def contest(plan: Plan, folder: Path, settings: MachineSettings, jobs: int, say:
     return plan, outcome
 
 
-def _windows(size: int, batch: int, **_: object) -> str:
+def _windows(size: int, batch: int) -> str:
     return f"{batch} windows of {size} pixels"
 
 
@@ -161,7 +161,8 @@ def main() -> None:
     say = partial(_say, lines)
     for fact, value in machine("cpu").items():
         say(f"{fact}: {value}  ")
-    say(f"extent {extent.name}; teacher {lesson.teacher}; inheritance in {_windows(**INHERITED)}")
+    inherited = _windows(INHERITED["size"], INHERITED["batch"])
+    say(f"extent {extent.name}; teacher {lesson.teacher}; inheritance in {inherited}")
     settings = MachineSettings(accelerator="cpu", precision=arguments.precision)
     for name in extent.sets:
         data = prepare(name, home / "data", quick=extent.name == QUICK.name)
