@@ -16,11 +16,12 @@ def evaluate(
     data: Annotated[Path, typer.Argument(help="A dataset.yaml, or a folder with images and masks.")],
     split: Annotated[str, typer.Option(help="The split to score on.")] = "test",
     scoring: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="strict, or an evaluator of the literature: e2sam, cwsam-paper, cwsam-full, cwsam-ignore-gt."
+            help="strict, or an evaluator of the literature: e2sam, cwsam-paper, cwsam-full, cwsam-ignore-gt.",
+            show_default="strict; e2sam for what it trained by protocol: paper",
         ),
-    ] = "strict",
+    ] = None,
     left_out: Annotated[
         int | None, typer.Option(help="The class that such a scoring treats apart, by its number.")
     ] = None,
@@ -46,7 +47,7 @@ def evaluate(
     from sensam.infer.voting import find_device
     from sensam.train.confusion import Scoring
 
-    if scoring not in get_args(Scoring):
+    if scoring is not None and scoring not in get_args(Scoring):
         raise unknown("scoring", scoring, get_args(Scoring))
     console = Console(highlight=False)
     _check_options(clicks=clicks, curve=curve, scoring=scoring, left_out=left_out, out=out, batch=batch)
@@ -76,7 +77,7 @@ def evaluate(
 
 
 def _check_options(
-    *, clicks: bool, curve: int, scoring: str, left_out: int | None, out: Path | None, batch: int | None
+    *, clicks: bool, curve: int, scoring: str | None, left_out: int | None, out: Path | None, batch: int | None
 ) -> None:
     """Options that would do nothing beside the others, and a file that is none for scores."""
     from sensam.errors import SettingsError
@@ -84,11 +85,12 @@ def _check_options(
 
     if curve and not clicks:
         raise SettingsError("--curve counts clicks. Give --clicks as well.")
-    if left_out is not None and scoring in WHOLE:
-        raise SettingsError(f"--left-out is for another scoring: {scoring} leaves nothing out. Give --scoring too.")
+    if left_out is not None and (scoring is None or scoring in WHOLE):
+        found = f"{scoring} leaves nothing out" if scoring else "none is given"
+        raise SettingsError(f"--left-out is for a scoring that leaves a class out; {found}. Give --scoring too.")
     if clicks and batch is not None:
         raise SettingsError("--batch is for class maps: clicks are asked image by image. Leave it out with --clicks.")
-    if clicks and scoring != "strict":
+    if clicks and scoring not in (None, "strict"):
         raise SettingsError(f"--scoring {scoring} is for class maps. Leave it out with --clicks.")
     if clicks and out is not None and out.suffix.lower() != ".json":
         raise SettingsError(f"The scores of clicks are written as .json, found --out {out}.")

@@ -18,6 +18,7 @@ LARGEST_BLUR = 1e-3  # of a mean that two scores imply: beyond, a misprint could
 
 Scoring = Literal["strict", "e2sam", "cwsam-full", "cwsam-ignore-gt", "cwsam-paper"]
 WHOLE: tuple[Scoring, ...] = ("strict", "cwsam-full")  # count every labelled pixel
+LOST_BY_E2SAM = 10  # the class whose labels the evaluator of E2SAM's authors takes for ignored ones
 Matrix = NDArray[np.int64]
 Scores = NDArray[np.float64]
 
@@ -160,7 +161,7 @@ def under(confusion: Confusion, scoring: Scoring, dropped: int | None = None) ->
     if scoring in WHOLE:
         return confusion
     if dropped is None:
-        dropped = 10 if scoring == "e2sam" else len(confusion.classes) - 1
+        dropped = LOST_BY_E2SAM if scoring == "e2sam" else len(confusion.classes) - 1
     if not 0 <= dropped < len(confusion.classes):
         raise SettingsError(f"Scoring {scoring} leaves out class {dropped}, and there are {len(confusion.classes)}.")
     matrix_KK = confusion.matrix_KK.copy()

@@ -14,11 +14,15 @@ from sensam.data.dataset import Dataset, open_dataset
 from sensam.data.synthetic import family, write
 from sensam.errors import SettingsError
 from sensam.evaluate.answers import answers
-from sensam.evaluate.metrics import Evaluation, evaluate
+from sensam.evaluate.metrics import Evaluation, evaluate, usual_scoring
 from sensam.infer.pixels import read_pixels
+from sensam.methods.base import Task
+from sensam.methods.e2sam import E2Sam, E2SamConfig
 from sensam.run import Model, train
 from sensam.run.model import as_model
+from sensam.sam.model import Sam
 from sensam.train.confusion import count
+from tests.tiny_sam import TINY
 
 QUICK = {"size": 32, "batch": 2, "workers": 0, "epochs": 1, "validations": 1, "track": (), "quiet": True}
 
@@ -115,6 +119,28 @@ def test_other_classes_are_refused(setting: tuple[Dataset, Model]) -> None:
     fewer.spec = dataset.spec.model_copy(update={"classes": dataset.spec.classes[:-1]})
     with pytest.raises(SettingsError, match="the same, in the same order"):
         evaluate(model, fewer)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "classes", "scoring"), [("paper", 11, "e2sam"), ("paper", 10, "strict"), ("strict", 11, "strict")]
+)
+def test_what_was_trained_as_published_is_scored_as_published(
+    setting: tuple[Dataset, Model], protocol: str, classes: int, scoring: str
+) -> None:
+    """The published evaluator loses class 10, which a model of ten classes does not have."""
+    names = tuple(f"class {number}" for number in range(classes))
+    model = setting[1]
+    method = E2Sam(Task(model.sensor, names, Sam(TINY), size=32), E2SamConfig.model_validate({"protocol": protocol}))
+    assert usual_scoring(Model(method, replace(model.segmenter, classes=names), model.config)) == scoring
+
+
+def test_a_scoring_that_is_asked_for_outranks_the_usual(
+    setting: tuple[Dataset, Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, model = setting
+    monkeypatch.setattr("sensam.evaluate.metrics.usual_scoring", lambda _: "cwsam-paper")
+    assert evaluate(model, dataset).scoring == "cwsam-paper"
+    assert evaluate(model, dataset, scoring="strict").scoring == "strict"
 
 
 def test_a_scoring_reaches_totals_and_images() -> None:
